@@ -1,0 +1,24 @@
+"""What every test shares: the asyncio backend and the place of the sample logs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """We run on asyncio alone: aiohttp knows no other loop."""
+    return "asyncio"
+
+
+SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real sample logs; tests that want it are skipped where it is absent."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip("the shared sample logs are not here")
+    return SHARED_DATA
