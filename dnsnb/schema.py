@@ -141,7 +141,9 @@ def to_frame(table: pa.Table) -> pd.DataFrame:
     have = set(table.column_names)
     data: dict[str, Any] = {}
     for column, field in zip(COLUMNS, schema, strict=True):
-        values = table.column(column.name) if column.name in have else pa.chunked_array([pa.nulls(len(table), field.type)])
+        values = (
+            table.column(column.name) if column.name in have else pa.chunked_array([pa.nulls(len(table), field.type)])
+        )
         data[column.name] = _series(column.kind, values, field.type)
     for name in table.column_names:
         if name not in data:

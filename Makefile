@@ -1,0 +1,41 @@
+# Every target does the set-up that it needs, once; `make` alone says what there is.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready-dev
+SECONDS ?= 60
+
+.DEFAULT_GOAL := help
+.PHONY: help lab test check bench demo fuzz drill build clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+
+# Rebuilt only when the list of dependencies changes; the package itself is installed editable.
+$(READY): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "dnsnb needs Python 3.11 or newer; give one by: make PYTHON=/path/to/python3.12 ..."; exit 2; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+lab: $(READY)  ## set up and open JupyterLab on the quickstart
+	$(BIN)/dnsnb lab
+
+test: $(READY)  ## run the tests
+	$(BIN)/python -m pytest
+
+check: $(READY)  ## the one gate: ruff, format, types, tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+
+demo: $(READY)  ## the main job in a terminal: SECONDS=60 of traffic, a live summary, the frame
+	$(BIN)/dnsnb demo --seconds $(SECONDS)
+
+build: $(READY)  ## make the wheel and the sdist in dist/
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check build
+	$(BIN)/python -m build
+
+clean:  ## remove what the other targets made
+	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .benchmarks
