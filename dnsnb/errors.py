@@ -12,7 +12,7 @@ class DnsnbError(Exception):
 class SettingError(DnsnbError, ValueError):
     """A setting has a wrong value.
 
-    `setting` is its dotted name (``upstreams[1]``), `value` what was given, `why` what is wrong and what would be right.
+    `setting` is its dotted name (``upstreams[1]``), `value` what was given, `why` what is wrong and what is right.
     The HTTP API answers it with 422, the CLI with exit status 2.
     """
 
@@ -36,7 +36,7 @@ class NotConnected(DnsnbError, ConnectionError):  # noqa: N818 - says the state,
 
 
 class CommandError(DnsnbError):
-    """The server refused a command. `status` is the HTTP status, `code` the API's word for it, `setting` the culprit."""
+    """The server refused a command: `status` is the HTTP status, `code` the API's word, `setting` the culprit."""
 
     def __init__(self, status: int, code: str, message: str, setting: str | None = None) -> None:
         self.status = status

@@ -62,7 +62,7 @@ STATUSES: tuple[str, ...] = (
 
 
 class QueryEvent(TypedDict, total=False):
-    """One row of the query log as it travels: keys as in `COLUMNS`, `time` in whole microseconds since the epoch (UTC)."""
+    """One row of the query log as it travels: keys as in `COLUMNS`, `time` in whole µs since the epoch (UTC)."""
 
     time: int
     client: str

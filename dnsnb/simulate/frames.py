@@ -28,10 +28,10 @@ def frame(
     start: datetime = datetime(2026, 3, 2, tzinfo=UTC),
     threats: bool = True,
 ) -> pd.DataFrame:
-    """Return the query log of `hours` of household traffic, about `rate` rows a second, the same for the same arguments.
+    """Return the log of `hours` of household traffic, about `rate` rows a second, the same for the same arguments.
 
-    `blocked` are domains (with all below them) that the made-up server blocks; the columns are `schema.COLUMNS`. `start` needs
-    a time zone.
+    `blocked` are domains (with all below them) that the made-up server blocks; the columns are `schema.COLUMNS`.
+    `start` needs a time zone.
     """
     if start.tzinfo is None:
         raise ValueError(f"start: {start!r} has no time zone; give one, such as datetime(2026, 3, 2, tzinfo=UTC)")

@@ -32,9 +32,9 @@ def play(
 ) -> Played:
     """Send the look-ups to HOST:PORT and wait for their answers.
 
-    `speed` 10 plays ten seconds in one, 0 as fast as answers come back (at most 256 outstanding); `seconds` ends it early (real
-    time). `on_progress(seconds, sent)` is called about four times a second. Where the system lets no program ask from another
-    loopback address (macOS), every question comes from the same one.
+    `speed` 10 plays ten seconds in one, 0 as fast as answers come back (at most 256 outstanding); `seconds` ends it
+    early (real time). `on_progress(seconds, sent)` is called about four times a second. Where the system lets no
+    program ask from another loopback address (macOS), every question comes from the same one.
     """
     host, _, port = address.rpartition(":")
     target = (host.strip("[]"), int(port))

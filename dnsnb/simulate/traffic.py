@@ -57,9 +57,9 @@ def traffic(
 ) -> Iterator[Lookup]:
     """Yield the household's look-ups in order of time, the same for the same arguments.
 
-    `rate` is the mean number of look-ups a second; sites are chosen by Zipf's law. `threats` hides a beacon in the camera's
-    traffic (every 60 s), a tunnel in the NAS's and a burst of a domain generation algorithm (DGA) in the laptop's. `daily` gives busy evenings
-    and quiet nights, `start_hour` being the hour at second 0.
+    `rate` is the mean number of look-ups a second; sites are chosen by Zipf's law. `threats` hides a beacon in the
+    camera's traffic (every 60 s), a tunnel in the NAS's and a burst of a domain generation algorithm (DGA) in the
+    laptop's. `daily` gives busy evenings and quiet nights, `start_hour` being the hour at second 0.
     """
     world = world or World(seed)
     streams = [_browsing(seed, seconds, rate, world, daily, start_hour), *_devices(seed, seconds)]

@@ -23,8 +23,8 @@ _REMEMBERED = 4096
 class Upstream:
     """A resolver for a made-up internet, as an async context manager.
 
-    `latency_ms` is the median of the (per name, fixed) answer time; 0 answers at once. `port` 0 picks a free one, the same
-    for UDP and TCP. `queries` counts the questions by transport.
+    `latency_ms` is the median of the (per name, fixed) answer time; 0 answers at once. `port` 0 picks a free one, the
+    same for UDP and TCP. `queries` counts the questions by transport.
     """
 
     def __init__(
@@ -38,6 +38,7 @@ class Upstream:
         self._tcp: asyncio.Server | None = None
         self._address: tuple[str, int] | None = None
         self._memo: OrderedDict[bytes, Reply] = OrderedDict()
+        self._writers: set[asyncio.StreamWriter] = set()
 
     @property
     def address(self) -> str:
@@ -71,7 +72,8 @@ class Upstream:
             self._udp.close()
         if self._tcp is not None:
             self._tcp.close()
-            self._tcp.close_clients()
+        for writer in list(self._writers):
+            writer.close()
         self._udp = self._tcp = self._address = None
 
     def reply(self, wire: bytes, *, stream: bool) -> Reply:
@@ -96,6 +98,7 @@ class Upstream:
         return Reply(reply.wire, reply.delay_ms + self.latency_ms * factor)
 
     async def _serve_stream(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.add(writer)
         try:
             while True:
                 size = int.from_bytes(await reader.readexactly(2))
@@ -109,6 +112,7 @@ class Upstream:
         except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
             pass
         finally:
+            self._writers.discard(writer)
             writer.close()
 
 

@@ -30,17 +30,16 @@ ADS: tuple[str, ...] = (
 BEACON = "status.quiet-harbor.example"
 TUNNEL = "t.deep-current.example"
 
-_FIRST = (
-    "amber birch bright cedar clear coral crisp dawn early fern field fresh glass green harbor hazel high iron ivory juniper kind "
-    "lake light lime long maple meadow mild moss north oak olive open pine plain quick quiet rain red river salt silver slow south "
-    "spring stone summer sun swift true vale warm west white wild willow wind winter wood"
-).split()
-_SECOND = (
-    "atlas bakery bank books cycle desk docs farm film forum games garden gear gym health house journal kitchen lab library mail maps "
-    "market metro music news notes outdoor park photo player post press radio recipes school science shop space sport stack stage "
-    "store studio supply talk tech times tools trail travel tv video weather wiki works"
-).split()
-_HOSTS = ("www", "api", "cdn", "img", "static", "media", "login", "metrics")
+_FIRST = """
+amber birch bright cedar clear coral crisp dawn early fern field fresh glass green harbor hazel high iron ivory juniper
+kind lake light lime long maple meadow mild moss north oak olive open pine plain quick quiet rain red river salt silver
+slow south spring stone summer sun swift true vale warm west white wild willow wind winter wood
+"""
+_SECOND = """
+atlas bakery bank books cycle desk docs farm film forum games garden gear gym health house journal kitchen lab library
+mail maps market metro music news notes outdoor park photo player post press radio recipes school science shop space
+sport stack stage store studio supply talk tech times tools trail travel tv video weather wiki works
+"""
 _ODD = frozenset(
     {
         "quiet-harbor.example",
@@ -55,13 +54,13 @@ _ODD = frozenset(
 class World:
     """A seeded set of domains with deterministic answers.
 
-    `sites` are the ordinary domains, most popular first. Names below ``.example`` exist when their domain does; every other
-    name gets an address in the documentation ranges (RFC 5737, RFC 3849), so that whatever a person types is answered.
+    `sites` are the ordinary domains, most popular first. Names below ``.example`` exist when their domain does; every
+    other name gets an address in the documentation ranges (RFC 5737, RFC 3849): whatever a person types is answered.
     """
 
     def __init__(self, seed: int = 1, sites: int = 400) -> None:
         rng = random.Random(seed)
-        pairs = [f"{a}-{b}.example" for a in _FIRST for b in _SECOND]
+        pairs = [f"{a}-{b}.example" for a in _FIRST.split() for b in _SECOND.split()]
         self.seed = seed
         self.sites: tuple[str, ...] = tuple(rng.sample(pairs, sites))
         self._known = frozenset(self.sites) | frozenset(ADS) | _ODD
