@@ -1,0 +1,49 @@
+"""The view's own files, and one module made of many: a notebook hands the browser one script that can import nothing.
+
+Reads `static/`; imports nothing of ours.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from pathlib import Path
+
+STATIC = Path(__file__).parent / "static"
+
+_IMPORT = re.compile(r'^import\s+\{[^}]*\}\s+from\s+"\./([\w-]+\.js)";\n', re.MULTILINE)
+_EXPORT = re.compile(r"^export (?=(?:async )?(?:function|class|const|let)\b)", re.MULTILINE)
+_COMMENT = re.compile(r"^\s*(?://.*|/\*\*(?:[^*]|\*(?!/))*\*/)\n", re.MULTILINE)
+
+
+@cache
+def script(entry: str) -> str:
+    """Return `static/<entry>` and all that it imports as one ES module, without comments and indentation.
+
+    The modules share one scope, so each name at their top level must be their own; imports must have the form
+    ``import { a, b } from "./file.js";``.
+    """
+    done: list[str] = []
+    parts: list[str] = []
+
+    def take(name: str, path: tuple[str, ...]) -> None:
+        if name in path:
+            raise ValueError(f"{name}: modules import each other in a ring: {' -> '.join([*path, name])}")
+        if name in done:
+            return
+        source = (STATIC / name).read_text(encoding="utf-8")
+        for other in _IMPORT.findall(source):
+            take(other, (*path, name))
+        done.append(name)
+        source = _EXPORT.sub("", _IMPORT.sub("", source))
+        source = _COMMENT.sub("", source)
+        parts.append(re.sub(r"^[ \t]+", "", source, flags=re.MULTILINE))
+
+    take(entry, ())
+    return re.sub(r"\n{2,}", "\n", "".join(parts))
+
+
+@cache
+def style() -> str:
+    """Return the view's style sheet."""
+    return (STATIC / "monitor.css").read_text(encoding="utf-8")

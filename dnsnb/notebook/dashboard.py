@@ -1,0 +1,108 @@
+"""The live dashboard as one anywidget: rows stream to it as binary frames, commands go out through the client.
+
+Knows the feed and the static fallback; callbacks on Jupyter's message thread only enqueue.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import anywidget
+import traitlets
+
+from dnsnb.notebook.assets import script, style
+from dnsnb.notebook.feed import Feed, loop
+from dnsnb.notebook.pacing import Pace
+from dnsnb.notebook.static_view import as_html, as_text
+
+PANELS = ("status", "chart", "bars", "table", "controls")
+DIMENSIONS = ("client", "domain", "qtype", "status", "upstream", "list")
+
+
+class Dashboard(anywidget.AnyWidget):
+    """The live view of a session.
+
+    `panels` names the parts to show, in the order of `PANELS`; `dimensions` the headers that filter; `height` is the
+    table's in pixels. Closing it leaves the session as it is.
+    """
+
+    _esm = script("widget.js")
+    _css = style()
+    #: what paints the view alone, at most once a second: it survives a reload and goes into exports
+    snapshot = traitlets.Dict().tag(sync=True)
+    #: the selection made in the view, as plain data; None when all rows are selected
+    selection = traitlets.Dict(allow_none=True, default_value=None).tag(sync=True)
+    options = traitlets.Dict().tag(sync=True)
+
+    def __init__(
+        self,
+        session: Any,
+        *,
+        panels: Sequence[str] = PANELS,
+        dimensions: Sequence[str] = DIMENSIONS,
+        most: int = 6,
+        height: int | None = None,
+    ) -> None:
+        for name in panels:
+            if name not in PANELS:
+                raise ValueError(f"panels: {name!r} is none of {', '.join(PANELS)}")
+        for name in dimensions:
+            if name not in DIMENSIONS:
+                raise ValueError(f"dimensions: {name!r} is none of {', '.join(DIMENSIONS)}")
+        self.session = session
+        self.pace = Pace()
+        self.cursor = -1
+        self._feed: Feed | None = None
+        super().__init__(
+            options={"panels": list(panels), "dimensions": list(dimensions), "most": most, "height": height}
+        )
+        self.on_msg(self._enqueue)
+        self._feed = loop().attach(session, self)
+
+    def _enqueue(self, _widget: Any, content: Any, _buffers: Any) -> None:
+        """Take a message on whatever thread the kernel chose: nothing but the loop's inbox is touched here."""
+        loop().call(lambda: self._on_message(content))
+
+    def _on_message(self, message: dict[str, Any]) -> None:
+        import time
+
+        kind = message.get("t")
+        if self._feed is None or not isinstance(kind, str):
+            return
+        if kind == "ack":
+            self.pace.ack(time.monotonic(), int(message.get("seq") or 0), bool(message.get("visible")))
+        elif kind == "hello":
+            visible = bool(message.get("visible"))
+            if message.get("epoch") != self._feed.epoch or message.get("last") != self.pace.sent:
+                self.cursor = -1  # begin with everything
+            self.pace.hello(visible)
+        elif kind == "selected":
+            data = message.get("data")
+            self.selection = data if isinstance(data, dict) else None
+        elif kind == "request":
+            loop().command(self._feed, self, message)
+
+    def keep_snapshot(self, snapshot: dict[str, Any]) -> None:
+        """Keep what paints the view after a reload or in an export; called from the view loop alone."""
+        self.snapshot = snapshot
+
+    def close(self) -> None:
+        """Take the view away from all front ends and stop feeding it."""
+        feed, self._feed = self._feed, None
+        if feed is not None:
+            loop().detach(feed, self)
+        super().close()
+
+    def __repr__(self) -> str:
+        return f"<Dashboard of {self.session!r}>"
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+        bundle = super()._repr_mimebundle_(**kwargs)
+        feed = self._feed
+        snapshot = feed.snapshot() if feed is not None else dict(self.snapshot)
+        fallback = {"text/plain": as_text(snapshot), "text/html": as_html(snapshot)}
+        if bundle is None:
+            return fallback
+        data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
+        return {**data, **fallback}, metadata

@@ -1,0 +1,234 @@
+// The dashboard: one calm surface made of panels, redrawn only where something changed.
+
+import { HEADS, barsPane } from "./bars.js";
+import { Chart, WINDOWS } from "./chart.js";
+import { detailPane } from "./detail.js";
+import { listPane } from "./lists.js";
+import { seriesOf } from "./rates.js";
+import { clauses, expression } from "./selection.js";
+import { copyText, statusLine, warning } from "./status.js";
+import { Table } from "./table.js";
+import { count, h, plain, put } from "./text.js";
+
+const ALL = ["status", "chart", "bars", "table", "controls"];
+
+/** Draw the panels of a desk into `el`; returns what takes them away. `options`: {panels, dimensions, height}. */
+export function mount(el, desk, options = {}) {
+  const panels = options.panels?.length ? options.panels : ALL;
+  const has = (name) => panels.includes(name);
+  const root = h("div", { class: "dnsnb", role: "region", "aria-label": "DNS dashboard" });
+  const offs = [];
+  let choice = null;
+  const dirty = new Set(["all"]);
+  let asked = 0;
+  let drawnAt = { bars: 0, sorted: 0, numbers: 0, chart: 0 };
+
+  const mark = (...parts) => {
+    for (const p of parts) dirty.add(p);
+    if (!asked) asked = requestAnimationFrame(() => ((asked = 0), draw()));
+  };
+  const onShow = (change) => desk.select(change);
+
+  const status = statusLine(desk, { onShow });
+  const warn = warning(desk);
+  const chart = new Chart({ onBrush: (span) => desk.select((s) => (s.span = span)) });
+  const windows = h("span", { class: "dnsnb-seg", role: "group", "aria-label": "Time shown" });
+  for (const [label, seconds] of WINDOWS) {
+    const button = h("button", { type: "button", "aria-pressed": String(chart.window === seconds), onclick: () => {
+      chart.window = seconds;
+      for (const b of windows.children) b.setAttribute("aria-pressed", String(b === button));
+      drawnAt.chart = 0;
+      mark("chart");
+    } }, label);
+    windows.append(button);
+  }
+  const pause = h("button", { type: "button", class: "dnsnb-button", "aria-pressed": "false", title: "Space", onclick: () => desk.pause(!desk.paused) }, "Pause view");
+  const legend = h("span", { class: "dnsnb-legend", "aria-hidden": "true" }, ...["cached", "forwarded", "local", "blocked", "failed"].map((s) => h("span", { class: `dnsnb-is-${s}` }, h("i", {}), s)), h("span", {}, "lines: p50 p95 p99"));
+  const heads = (options.dimensions || HEADS.map(([d]) => d)).map((d) => barsPane(desk, d, HEADS.find(([k]) => k === d)[1], options.most));
+
+  const chips = h("span", { class: "dnsnb-chips", role: "group", "aria-label": "The filter in force" });
+  const copy = h("button", { type: "button", class: "dnsnb-button", hidden: true, title: "Copy the filter as a pandas expression", onclick: async () => {
+    const text = expression(desk.store.selection);
+    put(copy, (await copyText(`session.frame.query(${JSON.stringify(text)}, engine="python")`)) ? "copied" : "copy failed");
+    setTimeout(() => put(copy, "copy as pandas"), 900);
+  } }, "copy as pandas");
+  const search = h("input", { type: "search", class: "dnsnb-input dnsnb-search", "aria-label": "Search the rows", placeholder: "/ search: ads  -cdn  type:AAAA  latency>50", autocomplete: "off", spellcheck: "false" });
+  let typing = 0;
+  search.addEventListener("input", () => {
+    clearTimeout(typing);
+    typing = setTimeout(() => desk.select((s) => s.setSearch(search.value)), 120);
+  });
+  const rowsSaid = h("span", { class: "dnsnb-muted dnsnb-rows" });
+  const table = new Table({
+    onFollow: () => mark("table"),
+    onSort: () => mark("table"),
+    onChoose: (seq) => choose(seq),
+    onKey: (event, seq) => {
+      if (seq !== null && desk.store.has(seq)) copyText(tabbed(desk.store.row(seq)));
+    },
+  });
+  const detail = detailPane(desk, { onClose: () => choose(null), onLookup: (name, type) => options.onLookup?.(name, type) });
+  const lists = [listPane(desk, "blacklist", "Blacklist"), listPane(desk, "whitelist", "Whitelist")];
+  const choose = (seq) => {
+    choice = seq;
+    detail.show(seq);
+    mark("table");
+  };
+
+  if (has("status")) root.append(status.el, status.said);
+  root.append(warn.el);
+  if (has("chart")) root.append(h("div", { class: "dnsnb-charthead" }, windows, pause, legend), chart.el);
+  if (has("bars")) root.append(h("div", { class: "dnsnb-heads" }, ...heads.map((b) => b.el)));
+  if (has("table") || has("bars") || has("chart")) root.append(h("div", { class: "dnsnb-filter" }, chips, copy, h("span", { class: "dnsnb-gap" }), rowsSaid, has("table") ? search : null));
+  if (has("table")) root.append(table.el, detail.el);
+  if (has("controls")) {
+    root.append(h("details", { class: "dnsnb-more", open: true }, h("summary", {}, "Lists"), h("div", { class: "dnsnb-lists" }, ...lists.map((l) => l.el))));
+  }
+  if (options.height) table.scroller.style.height = `${options.height}px`;
+  el.append(root);
+
+  const draw = () => {
+    if (!root.isConnected) return;
+    const all = dirty.delete("all");
+    const want = (part) => dirty.delete(part) || all;
+    const now = performance.now();
+    const { store, rates } = desk;
+    if (want("status")) status.drawState();
+    if (want("numbers") && (all || now - drawnAt.numbers > 450)) {
+      drawnAt.numbers = now;
+      status.drawNumbers();
+    }
+    if (has("chart") && want("chart") && (!desk.paused || all || drawnAt.chart === 0)) {
+      drawnAt.chart = now;
+      const frame = chart.frame(rates, Date.now() / 1000);
+      const s = store.selection;
+      const filtered = !s.empty && !(s.span && Object.keys(s.values).length === 0 && !s.terms.length);
+      chart.draw(filtered ? seriesOf(store, withoutSpan(store), frame.from, frame.to, frame.step) : rates.series(frame.from, frame.to, frame.step), frame, s.span);
+    }
+    if (has("bars") && want("bars")) {
+      if (all || now - drawnAt.bars > 450) {
+        drawnAt.bars = now;
+        for (const b of heads) b.draw();
+      } else dirty.add("bars");
+    }
+    if (want("filter")) drawFilter();
+    if (has("table") && want("table")) drawTable(now);
+    put(rowsSaid, store.selection.empty ? `${count(store.count)} rows` : `${count(store.matching)} of ${count(store.count)} rows`);
+    put(pause, desk.paused ? `Resume${desk.heldRows ? ` (+${count(desk.heldRows)})` : ""}` : "Pause view");
+    pause.setAttribute("aria-pressed", String(desk.paused));
+  };
+
+  /** Rows that pass everything but the brush itself, so that the chart shows what the brush was drawn over. */
+  const withoutSpan = (store) => {
+    const s = store.selection;
+    if (!s.span) return store.rows();
+    const span = s.span;
+    s.span = null;
+    store.recount();
+    const seqs = store.rows();
+    s.span = span;
+    store.recount();
+    return seqs;
+  };
+
+  const drawTable = (now) => {
+    const { store } = desk;
+    table.measure();
+    const still = !table.following || (table.sort && now - drawnAt.sorted < 900 && drawnAt.selection === desk.store.selection);
+    if (still && drawnAt.selection === store.selection && table.store) {
+      table.paint();
+      table.behind(Math.max(0, store.next - table.shownAt) + desk.heldRows);
+      if (table.following) dirty.add("table");
+    } else {
+      if (table.sort) drawnAt.sorted = now;
+      drawnAt.selection = store.selection;
+      table.show(store, store.rows(table.sort));
+      table.behind(0);
+    }
+    table.empty.hidden = table.seqs.length > 0;
+    if (!table.seqs.length) drawEmpty();
+  };
+
+  const drawEmpty = () => {
+    const status = desk.channels["dns/status"];
+    if (desk.store.count) put(table.empty, "No row passes the filter. Press Esc to clear it.");
+    else if (status?.running && status.dns) {
+      const [host, port] = splitAddress(status.dns);
+      put(table.empty, `No queries yet. Try: dig @${host} -p ${port} example.com`);
+    } else put(table.empty, status ? "The server is stopped. Press Start to answer queries." : "Waiting for the server…");
+  };
+
+  const drawFilter = () => {
+    const s = desk.store.selection;
+    if (search.value !== s.search && document.activeElement !== search) search.value = s.search;
+    chips.replaceChildren(
+      ...clauses(s).flatMap((c, i) => [
+        i ? h("span", { class: "dnsnb-muted" }, "and") : null,
+        h("button", { type: "button", class: "dnsnb-chip dnsnb-code", title: "Take this away", "aria-label": `Remove the filter ${plain(c.text)}`, onclick: () => desk.select((x) => c.drop(x)) }, plain(c.text), " ✕"),
+      ]).filter(Boolean),
+    );
+    copy.hidden = s.empty;
+    if (s.empty) chips.append(h("span", { class: "dnsnb-muted" }, "all queries"));
+  };
+
+  offs.push(
+    desk.on((part) => {
+      if (part === "rows") mark("numbers", "chart", "bars", "table");
+      else if (part === "selection") {
+        drawnAt.bars = 0;
+        if (!table.following) table.follow();
+        mark("chart", "bars", "filter", "table");
+      } else if (part === "connection") {
+        warn.update();
+        mark("status", "numbers");
+      } else if (part === "dns/status") mark("status", "table");
+      else if (part === "dns/info") mark("numbers");
+      for (const l of lists) l.update(part);
+    }),
+  );
+
+  root.addEventListener("keydown", (event) => {
+    const writing = /^(INPUT|TEXTAREA|SELECT)$/.test(event.target.tagName);
+    if (event.key === "Escape") {
+      if (writing && search.value && event.target === search) search.value = "";
+      if (choice !== null) choose(null);
+      else desk.select((s) => s.clear());
+      if (writing) table.table.focus();
+    } else if (writing || event.ctrlKey || event.metaKey || event.altKey) {
+      if (writing) event.stopPropagation(); // the notebook's own shortcuts are letters too
+      return;
+    } else if (event.key === "/") search.focus();
+    else if (event.key === " " && event.target.tagName !== "BUTTON" && event.target.tagName !== "SUMMARY") desk.pause(!desk.paused);
+    else if ((event.key === "b" || event.key === "a") && table.active !== null) {
+      if (choice !== table.active) choose(table.active);
+      detail.act[event.key === "b" ? "block" : "allow"]();
+    } else return;
+    event.preventDefault();
+    event.stopPropagation();
+  });
+
+  const everything = () => mark("all");
+  const size = new ResizeObserver(() => mark("chart", "table"));
+  size.observe(root);
+  const theme = new MutationObserver(() => mark("chart"));
+  for (const node of [document.documentElement, document.body]) theme.observe(node, { attributes: true, attributeFilter: ["class", "data-jp-theme-light", "data-vscode-theme-kind", "data-theme"] });
+  const tick = setInterval(() => mark("numbers", "chart", "bars"), 1000);
+  document.addEventListener("visibilitychange", everything);
+  offs.push(() => size.disconnect(), () => theme.disconnect(), () => clearInterval(tick), () => document.removeEventListener("visibilitychange", everything), () => warn.close(), () => cancelAnimationFrame(asked));
+  warn.update();
+  mark("all");
+  const close = () => {
+    for (const off of offs) off();
+    root.remove();
+  };
+  return { root, close };
+}
+
+function splitAddress(address) {
+  const at = address.lastIndexOf(":");
+  return [plain(address.slice(0, at).replace(/^\[|\]$/g, "")), plain(address.slice(at + 1))];
+}
+
+function tabbed(row) {
+  return [new Date(row.time / 1000).toISOString(), row.client, row.qname, row.qtype, row.status, row.list, row.rule, row.upstream, row.latency_ms, row.answers.join(" ")].map((v) => plain(v ?? "")).join("\t");
+}
