@@ -6,7 +6,7 @@ No I/O (texts are passed in); knows names and errors. dnslib reads texts when re
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from dnsnb.dns.names import BELOW, name_tail, parse_rule_text, tail_text
@@ -16,6 +16,8 @@ IN = 1
 CNAME, PTR = 5, 12
 TYPES = {"A": 1, "NS": 2, "CNAME": 5, "SOA": 6, "PTR": 12, "MX": 15, "TXT": 16, "AAAA": 28, "SRV": 33, "NAPTR": 35,
          "SSHFP": 44, "TLSA": 52, "SVCB": 64, "HTTPS": 65, "CAA": 257}  # fmt: skip
+_QUESTION_TYPES = TYPES | {"HINFO": 13, "DNAME": 39, "DS": 43, "RRSIG": 46, "NSEC": 47, "DNSKEY": 48, "ANY": 255}
+_TYPE_TEXTS = {number: word for word, number in _QUESTION_TYPES.items()}
 MAX_CHAIN = 16
 MAX_RECORDS = 500_000
 
@@ -43,7 +45,8 @@ class Record(NamedTuple):
 class LocalRecords:
     """Local names. `answer` is a dictionary look-up; a change of a source replaces that source's records as a whole."""
 
-    def __init__(self) -> None:
+    def __init__(self, changed: Callable[[], None] = lambda: None) -> None:
+        self._changed = changed
         self._exact: dict[bytes, dict[int, list[tuple[int, bytes]]]] = {}
         self._below: dict[bytes, dict[int, list[tuple[int, bytes]]]] = {}
         self.records: tuple[Record, ...] = ()
@@ -101,6 +104,7 @@ class LocalRecords:
             if all(known != rdata for _, known in values):
                 values.append((record.ttl, rdata))
         self._exact, self._below, self.records = exact, below, kept
+        self._changed()
 
     def add(self, records: Iterable[Record]) -> None:
         """Add records to those there are; all or nothing."""
@@ -137,6 +141,21 @@ class LocalRecords:
                 if types is not None:
                     return types
         return None
+
+
+def type_number(word: str) -> int | None:
+    """Return the number of a question type given as text (``AAAA``, ``TYPE65280``), or None."""
+    word = word.upper()
+    if word in _QUESTION_TYPES:
+        return _QUESTION_TYPES[word]
+    if word.startswith("TYPE") and word[4:].isdecimal() and int(word[4:]) < 65536:
+        return int(word[4:])
+    return None
+
+
+def type_text(number: int) -> str:
+    """Return a question type's number as text (``AAAA``, ``TYPE65280``)."""
+    return _TYPE_TEXTS.get(number, f"TYPE{number}")
 
 
 def parse_record(item: Mapping[str, Any] | Record, setting: str = "records") -> Record:

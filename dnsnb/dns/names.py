@@ -6,6 +6,7 @@ No I/O; knows errors only. A "tail" is a wire name (RFC 1035 3.1) without the fi
 from __future__ import annotations
 
 import ipaddress
+import re
 from typing import NamedTuple
 
 from dnsnb.errors import SettingError
@@ -14,6 +15,7 @@ EXACT, BELOW, BOTH = 1, 2, 3
 """What a rule's name covers: the name alone, the names below it, or both."""
 
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_")
+_HOST = re.compile(rb"[a-z0-9_.-]+")
 _WORDS = {" ": "a space", "\t": "a tab", "/": "a slash", ":": "a colon", "@": "an at sign", "\n": "a line break"}
 
 
@@ -82,19 +84,15 @@ def split_labels(name: str) -> list[str]:
 
 def tail_text(tail: bytes) -> str:
     """Return a tail (or a wire name) as text: lower case, no final dot, escapes as in RFC 4343; the root is ``.``."""
-    try:
-        plain = tail.decode("ascii")
-    except UnicodeDecodeError:
-        plain = ""
     labels = []
     at = 0
     while at < len(tail) and (length := tail[at]):
-        label = plain[at + 1 : at + 1 + length].lower()
-        if not label or not _PLAIN.issuperset(label):
-            label = "".join(map(_escaped, tail[at + 1 : at + 1 + length]))
-        labels.append(label)
+        labels.append(tail[at + 1 : at + 1 + length])
         at += length + 1
-    return ".".join(labels) or "."
+    joined = b".".join(labels).lower()
+    if _HOST.fullmatch(joined) and joined.count(b".") == len(labels) - 1:
+        return joined.decode()
+    return ".".join("".join(map(_escaped, label)) for label in labels) or "."
 
 
 def _escaped(octet: int) -> str:

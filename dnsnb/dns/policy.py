@@ -1,34 +1,29 @@
 """What is allowed, what is blocked, for whom and when: named lists, groups of clients, local names, one generation.
 
-No I/O, no threads; the clock is passed in. All of it is used from the engine's loop thread. Knows rules, local, names.
+No I/O, no threads; the clock is passed in. All of it is used from the engine's loop thread, save `Staged.build`.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from types import MappingProxyType
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
+from dnsnb.dns.clients import ALLOW_ONLY, Directory, Identity, goes_by
+from dnsnb.dns.function import Asker, PolicyFunction
+from dnsnb.dns.listformats import ListContent, read_list
+from dnsnb.dns.lists import BLACKLIST, WHITELIST, Edit, Lists, NamedList, Staged
 from dnsnb.dns.local import LocalRecords
-from dnsnb.dns.names import BELOW, EXACT, RuleName, parse_rule_text, tail_text
-from dnsnb.dns.rules import ALLOW, BLOCK, LEVELS, NONE, Entry, Rules, Verdict
+from dnsnb.dns.nametable import NameTable
+from dnsnb.dns.rebind import Rebinding
+from dnsnb.dns.rules import LEVELS, NONE, Rules, Verdict
+from dnsnb.dns.schedule import Schedule
+from dnsnb.dns.special import Patterns
 from dnsnb.errors import SettingError
 
-BLACKLIST, WHITELIST = "blacklist", "whitelist"
-MAX_LISTS = 256
-CHANGES = ("list", "lists", "local", "clients", "pause", "function", "settings")
-
-
-class Edit(NamedTuple):
-    """A checked change of one list: what it adds and removes, and what it finds done already. Texts are canonical."""
-
-    list: str
-    added: tuple[RuleName, ...] = ()
-    already: tuple[RuleName, ...] = ()
-    removed: tuple[RuleName, ...] = ()
-    absent: tuple[RuleName, ...] = ()
+CHANGES = ("list", "lists", "local", "clients", "pause", "function", "settings", "schedule")
+MAX_KNOWN_CLIENTS = 16_384
 
 
 @dataclass(frozen=True)
@@ -44,50 +39,76 @@ class Change:
     removed: tuple[str, ...] = ()
 
 
-@dataclass
-class NamedList:
-    """One list: `name`, `kind` ("block" or "allow"), `enabled`, and its typed `names` with when each was added (ms)."""
-
-    name: str
-    kind: str = "block"
-    enabled: bool = True
-    version: int = 1
-    names: dict[RuleName, int] = field(default_factory=dict)
-
-    @property
-    def count(self) -> int:
-        """How many rules the list holds."""
-        return len(self.names)
-
-
 class Policy:
     """Everything that decides a name. `generation` moves with every change of a verdict or of a local answer."""
 
     def __init__(self, *, allow_only: bool = False, wall: Callable[[], float] = time.time) -> None:
-        self.local = LocalRecords()
+        self.local = LocalRecords(lambda: self._changed(Change("local", self.generation + 1)))
         self.generation = 1
         self.wall = wall
+        self.rebinding = Rebinding()
+        self.directory = Directory()
+        self.function: PolicyFunction | None = None
+        self.dynamic = False
         self._allow_only = allow_only
-        self._lists: dict[str, NamedList] = {
-            BLACKLIST: NamedList(BLACKLIST, "block"),
-            WHITELIST: NamedList(WHITELIST, "allow"),
-        }
-        self._small: dict[bytes, Entry] = {}
-        self._rules: Rules | None = None
+        self.book = Lists()
+        self._paused: dict[str | None, float] = {}
+        self._next_change = float("inf")
+        self._rules: dict[str, Rules] = {}
+        self._shared: dict[tuple[int, bool, frozenset[str]], Rules] = {}
         self._listeners: list[Callable[[Change], None]] = []
 
     # --- for the engine ---
 
     def rules_for(self, client: str) -> Rules:
         """Return the rules that hold for a client's address now; one object a group, until something changes."""
-        rules = self._rules
+        rules = self._rules.get(client)
         if rules is None:
-            rules = self._rules = self._build()
+            if len(self._rules) >= MAX_KNOWN_CLIENTS:
+                self._rules.clear()
+            rules = self._rules[client] = self._rules_of(self.identify(client))
         return rules
 
     def decide(self, client: str, qname: bytes, qtype: int) -> Verdict:
-        """Return the verdict on a question (wire name, lower case) of a client."""
-        return self.rules_for(client).decide(qname, qtype)
+        """Return the verdict on a question (wire name, lower case) of a client: the lists', then the function's."""
+        verdict = self.rules_for(client).decide(qname, qtype)
+        if self.function is not None:
+            who = self.identify(client)
+            asker = Asker(client, who.name, tuple(group.name for group in who.groups))
+            verdict = self.function.judge(asker, qname, qtype, verdict)
+        return verdict
+
+    def decide_answer(self, client: str, qname: bytes, qtype: int, addresses: Iterable[bytes]) -> Verdict:
+        """Return the verdict on an answer by the addresses in it (4 or 16 octets each): rules such as RPZ's rpz-ip."""
+        if not self.book.networks:
+            return NONE
+        rules = self.rules_for(client)
+        if rules.decide(qname, qtype).action == "allow":
+            return NONE
+        return self.book.networks.decide(addresses, qname, qtype, rules)
+
+    def identify(self, client: str) -> Identity:
+        """Return who an address is."""
+        return self.directory.identify(client)
+
+    def upstreams_for(self, client: str) -> tuple[str, ...]:
+        """Return the upstreams of the client's first group that has some; () for those of everybody."""
+        return next((group.upstreams for group in self.identify(client).groups if group.upstreams), ())
+
+    def next_change(self) -> float:
+        """Return when (seconds since the epoch) a schedule or a pause may change something; inf if none is timed."""
+        return self._next_change
+
+    def tick(self) -> bool:
+        """Take in that time has passed: call it at `next_change`. Returns whether something changed."""
+        now = self.wall()
+        if now < self._next_change:
+            return False
+        ended = [who for who, until in self._paused.items() if until <= now]
+        for who in ended:
+            del self._paused[who]
+        self._changed(Change("pause" if ended else "schedule", self.generation + 1))
+        return True
 
     def on_change(self, callback: Callable[[Change], None]) -> Callable[[], None]:
         """Call `callback(change)` after every change, in the order they were asked for; returns what ends it."""
@@ -98,8 +119,70 @@ class Policy:
 
     @property
     def lists(self) -> Mapping[str, NamedList]:
-        """The lists by name, in the order that settles ties."""
-        return MappingProxyType(self._lists)
+        """The lists by name, oldest first."""
+        return self.book.by_name
+
+    def list(self, name: str) -> NamedList:
+        """Return a list by its name; raises SettingError naming those there are."""
+        return self.book.get(name)
+
+    def create(self, name: str, kind: str = "block", enabled: bool = True, schedule: str = "") -> NamedList:
+        """Add an empty list."""
+        made = self.book.create(name, kind, enabled, Schedule(schedule) if schedule else None)
+        self._lists_changed(made)
+        return made
+
+    def drop(self, name: str) -> None:
+        """Take a list away; the black- and the whitelist stay."""
+        gone = self.book.drop(name)
+        gone.version += 1
+        self._changed(Change("lists", self.generation + 1, name, gone.version, 0))
+
+    def configure(self, name: str, *, enabled: bool | None = None, schedule: str | None = None) -> NamedList:
+        """Switch a list on or off, or set when it holds ("" for always)."""
+        item = self.book.get(name)
+        hours = Schedule(schedule, setting="list.schedule") if schedule else None
+        item.enabled = item.enabled if enabled is None else enabled
+        item.schedule = item.schedule if schedule is None else hours
+        item.version += 1
+        self._lists_changed(item)
+        return item
+
+    def plan(self, name: str, add: Iterable[str] = (), remove: Iterable[str] = ()) -> Edit:
+        """Check an edit without making it; raises SettingError quoting the first wrong name, or an unknown list."""
+        return self.book.plan(name, add, remove)
+
+    def apply(self, edit: Edit) -> None:
+        """Make a planned edit: it holds from the next query."""
+        if edit.added or edit.removed:
+            item = self.book.apply(edit, int(self.wall() * 1000))
+            added, removed = tuple(r.text for r in edit.added), tuple(r.text for r in edit.removed)
+            self._changed(Change("list", self.generation + 1, item.name, item.version, item.count, added, removed))
+
+    def edit(self, name: str, add: Iterable[str] = (), remove: Iterable[str] = ()) -> Edit:
+        """Add and remove names of a list, all or nothing; returns what was done."""
+        edit = self.plan(name, add, remove)
+        self.apply(edit)
+        return edit
+
+    def stage(self, name: str, content: ListContent | None) -> Staged:
+        """Prepare to give a list this content (None: none); `install` what `build` of the result returns."""
+        return self.book.stage(name, content)
+
+    def install(self, staged: Staged, built: tuple[NameTable | None, Patterns | None]) -> None:
+        """Swap in what was staged and built, at once. Nothing else may be staged in between."""
+        self._lists_changed(self.book.install(staged, built))
+
+    def load(self, name: str, text: bytes | str, kind: str = "block", **how: Any) -> ListContent:
+        """Give a list (made when there is none) the content of a text, all at once; `how` as in `read_list`."""
+        content = read_list(text.encode() if isinstance(text, str) else text, kind=kind, **how)
+        if name not in self.lists:
+            self.create(name, kind)
+        staged = self.stage(name, content)
+        self.install(staged, staged.build())
+        return content
+
+    # --- everything else that can be set ---
 
     @property
     def allow_only(self) -> bool:
@@ -112,84 +195,110 @@ class Policy:
             self._allow_only = value
             self._changed(Change("settings", self.generation + 1))
 
-    def plan(self, name: str, add: Iterable[str] = (), remove: Iterable[str] = ()) -> Edit:
-        """Check an edit without making it; raises SettingError quoting the first wrong name, or an unknown list."""
-        target = self._list(name)
-        adding = list(dict.fromkeys(parse_rule_text(text, "names") for text in add))
-        removing = list(dict.fromkeys(parse_rule_text(text, "names") for text in remove))
-        return Edit(
-            name,
-            added=tuple(rule for rule in adding if rule not in target.names),
-            already=tuple(rule for rule in adding if rule in target.names),
-            removed=tuple(rule for rule in removing if rule in target.names),
-            absent=tuple(rule for rule in removing if rule not in target.names),
-        )
+    def set_directory(self, directory: Directory) -> None:
+        """Take new clients and groups, all at once; raises SettingError when a group names a list that isn't there."""
+        for group in directory.groups:
+            for name in (*group.lists, *(key for key in group.schedules if key != ALLOW_ONLY)):
+                if name not in self.lists:
+                    why = f"no such list; there are {', '.join(self.lists)}"
+                    raise SettingError(f"groups.{group.name}.lists", name, why)
+        self.directory = directory
+        self._changed(Change("clients", self.generation + 1))
 
-    def apply(self, edit: Edit) -> None:
-        """Make a planned edit: it holds from the next query."""
-        if not (edit.added or edit.removed):
-            return
-        target = self._list(edit.list)
-        position = list(self._lists).index(edit.list)
-        now = int(self.wall() * 1000)
-        for rule in edit.removed:
-            if target.names.pop(rule, None) is not None:
-                self._mark(position, target.kind, rule, on=False)
-        for rule in edit.added:
-            target.names[rule] = now
-            self._mark(position, target.kind, rule, on=True)
-        target.version += 1
-        self._changed(
-            Change(
-                "list",
-                self.generation + 1,
-                edit.list,
-                target.version,
-                target.count,
-                tuple(rule.text for rule in edit.added),
-                tuple(rule.text for rule in edit.removed),
-            )
-        )
+    def set_function(self, function: Callable[..., Any] | None) -> None:
+        """Call this after the lists, from the next query (see `PolicyFunction`); None takes it away."""
+        if function is not None and not callable(function):
+            raise SettingError("function", function, "must be a function (question, client) -> verdict")
+        self.function = None if function is None else PolicyFunction(function)
+        self.dynamic = self.function is not None
+        self._changed(Change("function", self.generation + 1))
 
-    def edit(self, name: str, add: Iterable[str] = (), remove: Iterable[str] = ()) -> Edit:
-        """Add and remove names of a list, all or nothing; returns what was done."""
-        edit = self.plan(name, add, remove)
-        self.apply(edit)
-        return edit
+    def set_rebinding(self, rebinding: Rebinding) -> None:
+        """Switch the protection against rebinding, or change who is exempt."""
+        self.rebinding = rebinding
+        self._changed(Change("settings", self.generation + 1))
+
+    def pause(self, seconds: float, who: str | None = None) -> float:
+        """Let lists rest for so long, for everybody or one address, client or group; returns the end (epoch)."""
+        if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds <= 86_400:
+            raise SettingError("pause.seconds", seconds, "more than 0 and at most 86400 seconds")
+        if len(self._paused) >= 1000 and who not in self._paused:
+            raise SettingError("pause.who", who, "1,000 pauses at once is the most")
+        until = self._paused[who] = self.wall() + seconds
+        self._changed(Change("pause", self.generation + 1))
+        return until
+
+    def resume(self, who: str | None = None) -> bool:
+        """End a pause; returns whether there was one."""
+        if self._paused.pop(who, None) is None:
+            return False
+        self._changed(Change("pause", self.generation + 1))
+        return True
+
+    @property
+    def paused(self) -> Mapping[str | None, float]:
+        """The pauses: who (None: everybody) and until when (epoch seconds)."""
+        return self._paused
 
     # --- inside ---
 
-    def _list(self, name: str) -> NamedList:
-        found = self._lists.get(name)
-        if found is None:
-            raise SettingError("list", name, f"no such list; there are {', '.join(self._lists)}")
-        return found
+    def _lists_changed(self, item: NamedList) -> None:
+        self._changed(Change("lists", self.generation + 1, item.name, item.version, item.count))
 
-    def _mark(self, position: int, kind: str, rule: RuleName, on: bool) -> None:
-        bit = 1 << (position * LEVELS + (ALLOW if kind == "allow" else BLOCK))
-        entry = self._small.get(rule.tail, Entry(0, 0))
-        itself, below, special = entry.itself, entry.below, entry.special
-        if rule.scope != BELOW:
-            itself = itself | bit if on else itself & ~bit
-        if rule.scope != EXACT:
-            below = below | bit if on else below & ~bit
-        if itself or below or special:
-            self._small[rule.tail] = Entry(itself, below, special)
+    def _rules_of(self, who: Identity) -> Rules:
+        now = self.wall()
+        if any(key in self._paused for key in (None, who.address, who.name, *(group.name for group in who.groups))):
+            key: tuple[int, bool, frozenset[str]] = (0, False, frozenset())
         else:
-            self._small.pop(rule.tail, None)
+            mask = 0
+            for item in self._held_by(who, now):
+                mask |= 15 << (item.slot * LEVELS)
+            key = (mask, self._only(who, now), goes_by(who, self.book.specs))
+        rules = self._shared.get(key)
+        if rules is None:
+            names = tuple(item.name if item else "" for item in self.book.slots)
+            replies = {i.slot: i.content.reply for i in self.lists.values() if i.content and i.content.reply}
+            rules = Rules(names, key[0], self.book.small, self.book.table, self.book.patterns, key[1], key[2], replies)
+            if not key[0]:
+                rules.small, rules.table, rules.patterns = {}, None, None
+            self._shared[key] = rules
+        return rules
 
-    def _build(self) -> Rules:
-        mask = 0
-        for position, item in enumerate(self._lists.values()):
-            if item.enabled:
-                mask |= 15 << (position * LEVELS)
-        return Rules(tuple(self._lists), mask, self._small, None, None, self._allow_only)
+    def _held_by(self, who: Identity, now: float) -> Iterable[NamedList]:
+        """The lists that hold for a client now: its groups' own, and everybody's where a group inherits them."""
+        everybody = next((g for g in self.directory.groups if g.name == "default"), None)
+        groups = [g for g in who.groups if g is not everybody]
+        named = {name for g in self.directory.groups for name in g.lists}
+        for item in self.lists.values():
+            if not item.enabled or (item.schedule is not None and not item.schedule.active(now)):
+                continue
+            common = item.name in (BLACKLIST, WHITELIST)
+            common = common or (item.name in everybody.lists if everybody else item.name not in named)
+            holders = [g for g in groups if item.name in g.lists or (g.inherit and common)]
+            if not groups and common:
+                holders = [everybody] if everybody else []
+                if not everybody:
+                    yield item
+                    continue
+            if any(item.name not in g.schedules or g.schedules[item.name].active(now) for g in holders):
+                yield item
+
+    def _only(self, who: Identity, now: float) -> bool:
+        if self._allow_only:
+            return True
+        for group in who.groups or tuple(g for g in self.directory.groups if g.name == "default"):
+            hours = group.schedules.get(ALLOW_ONLY)
+            if hours.active(now) if hours is not None else group.allow_only:
+                return True
+        return False
 
     def _changed(self, change: Change) -> None:
         self.generation = change.generation
-        self._rules = None
+        self._rules.clear()
+        self._shared.clear()
+        now = self.wall()
+        timed = [item.schedule for item in self.lists.values() if item.schedule is not None]
+        timed += [hours for group in self.directory.groups for hours in group.schedules.values()]
+        self._next_change = min((*(s.next_change(now) for s in timed), *self._paused.values()), default=float("inf"))
         for listener in tuple(self._listeners):
             listener(change)
-
-
-__all__ = ["NONE", "Change", "Edit", "NamedList", "Policy", "tail_text"]

@@ -14,26 +14,14 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from dnsnb.dns.names import BELOW, tail_text
+from dnsnb.dns.special import Patterns, Reply, Special, canonical
 
 if TYPE_CHECKING:
     from dnsnb.dns.nametable import NameTable
-    from dnsnb.dns.patterns import Patterns
-    from dnsnb.dns.special import Special
-
-
-class Reply(NamedTuple):
-    """How a rule wants its question answered, where it says so itself (RPZ actions, ``$dnsrewrite``).
-
-    `kind`: "nxdomain", "nodata", "refused", "drop", "truncate" (ask again over TCP) or "records": `records` are then
-    (type, ttl or None for the block TTL, rdata). A CNAME among them may point outside: the engine resolves its target.
-    """
-
-    kind: str
-    records: tuple[tuple[int, int | None, bytes], ...] = ()
 
 
 class Verdict(NamedTuple):
-    """What lists say: `action` "none", "allow" or "block", by which `list` and `rule`; `reply` replaces the block mode."""
+    """What lists say: `action` (none, allow, block), by which `list` and `rule`; `reply` replaces the block mode."""
 
     action: str
     list: str | None = None
@@ -47,18 +35,20 @@ ALLOW_ONLY = Verdict("block", "allow_only")
 # Each list owns four bits of every mask, lowest rank first.
 BLOCK, ALLOW, BLOCK_IMPORTANT, ALLOW_IMPORTANT = 0, 1, 2, 3
 LEVELS = 4
+MEMO = 16_384
 _BY_RANK = (ALLOW_IMPORTANT, BLOCK_IMPORTANT, ALLOW, BLOCK)
 
 
 class Match(NamedTuple):
-    """One rule that matches a name: its `list`, `rule` text, the `level` it acts on and how specific it is (octets)."""
+    """One rule that matches a name: its `list` (and slot), `rule` text, `level`, and how specific it is (octets)."""
 
     level: int
     specific: int
-    position: int
+    slot: int
     list: str
     rule: str
     reply: Reply | None = None
+    against_rewrite: bool = False
 
     @property
     def action(self) -> str:
@@ -74,13 +64,13 @@ class Entry(NamedTuple):
 
     itself: int
     below: int
-    special: tuple[Special, ...] = ()
+    special: tuple[tuple[int, Special], ...] = ()
 
 
 class Rules:
     """All rules that hold for one group of clients: a view on the shared tables through the group's mask of lists."""
 
-    __slots__ = ("_memo", "allow_only", "client", "lists", "mask", "patterns", "small", "table")
+    __slots__ = ("_memo", "_weighed", "allow_only", "client", "lists", "mask", "patterns", "replies", "small", "table")
 
     def __init__(
         self,
@@ -90,7 +80,8 @@ class Rules:
         table: NameTable | None = None,
         patterns: Patterns | None = None,
         allow_only: bool = False,
-        client: object = None,
+        client: frozenset[str] = frozenset(),
+        replies: Mapping[int, Reply] | None = None,
     ) -> None:
         self.lists = lists
         self.mask = mask
@@ -99,24 +90,29 @@ class Rules:
         self.patterns = patterns
         self.allow_only = allow_only
         self.client = client
-        self._memo: dict[tuple[bytes, int], Verdict] = {}
+        self.replies: Mapping[int, Reply] = {} if replies is None else replies
+        self._memo: dict[bytes, Verdict] = {}  # plain rules alone decided
+        self._weighed: dict[tuple[bytes, int], Verdict] = {}
 
     def decide(self, qname: bytes, qtype: int = 1) -> Verdict:
         """Return the verdict on a wire name in lower case; all rules are weighed, whatever their order."""
+        verdict = self._memo.get(qname)
+        if verdict is not None:
+            return verdict
         mask = self.mask
         get = self.small.get
         table = self.table
         name = qname[:-1]
         end = len(name)
         found: list[tuple[bytes, int]] | None = None
-        special = False
+        special = self.patterns is not None
         at = 0
         if table is None:
             while at < end:
                 entry = get(name[at:])
                 if entry is not None:
                     bits = (entry[1] if at else entry[0]) & mask
-                    special = special or bool(entry[2])
+                    special = special or entry[2] != ()
                     if bits:
                         found = found or []
                         found.append((name[at:], bits))
@@ -125,24 +121,27 @@ class Rules:
             filled, low, masks = table.filled, table.low, table.masks
             while at < end:
                 tail = name[at:]
-                entry = get(tail)
-                if entry is not None:
-                    bits = (entry[1] if at else entry[0]) & mask
-                    special = special or bool(entry[2])
-                    if bits:
-                        found = found or []
-                        found.append((tail, bits))
                 if filled[hash(tail) & low]:
                     bits = masks(tail)[1 if at else 0] & mask
                     if bits:
                         found = found or []
                         found.append((tail, bits))
+                entry = get(tail)
+                if entry is not None:
+                    bits = (entry[1] if at else entry[0]) & mask
+                    special = special or entry[2] != ()
+                    if bits:
+                        found = found or []
+                        found.append((tail, bits))
                 at += name[at] + 1
-        if special or self.patterns is not None:
+        if special:
             return self._weigh(qname, qtype)
         if found is None:
             return ALLOW_ONLY if self.allow_only else NONE
-        return self._plain(found, len(name))
+        if len(self._memo) >= MEMO:
+            self._memo.clear()
+        verdict = self._memo[qname] = self._rank(found, end)
+        return verdict
 
     def decide_chain(self, names: Iterable[bytes], qtype: int = 1) -> Verdict:
         """Return the verdict on an answer by its CNAME chain (wire, lower case), the asked name first (cloaking).
@@ -159,34 +158,40 @@ class Rules:
         return NONE
 
     def matches(self, qname: bytes, qtype: int = 1) -> list[Match]:
-        """Return every rule that matches, the deciding one first."""
+        """Return every rule that matches, the deciding one first; rules switched off by ``$badfilter`` are left out."""
         name = qname[:-1]
         found: list[Match] = []
+        asked: list[tuple[int, int, int, Special]] = []
         at = 0
         while at < len(name):
             tail = name[at:]
             entry = self.small.get(tail)
             if entry is not None:
                 found += self._expand(tail, (entry.below if at else entry.itself) & self.mask, bool(at))
-                found += [
-                    Match(rule.level, len(tail), rule.position, self.lists[rule.position], rule.text, rule.reply)
-                    for rule in entry.special
-                    if self.mask >> (rule.position * LEVELS) & 15 and rule.holds(name, at, qtype, self.client)
-                ]
+                asked += [(at, len(tail), slot, rule) for slot, rule in entry.special]
             if self.table is not None:
                 found += self._expand(tail, self.table.masks(tail)[1 if at else 0] & self.mask, bool(at))
             at += name[at] + 1
         if self.patterns is not None:
-            found += [
-                Match(rule.level, 0, rule.position, self.lists[rule.position], rule.text, rule.reply)
-                for rule in self.patterns.matching(qname)
-                if self.mask >> (rule.position * LEVELS) & 15 and rule.holds(name, 0, qtype, self.client)
-            ]
-        found.sort(key=lambda m: (_BY_RANK.index(m.level), -m.specific, m.position, m.rule))
+            asked += [(0, 0, slot, rule) for slot, rule in self.patterns.matching(qname)]
+        disabled: set[tuple[int, str]] = set()
+        for at, specific, slot, rule in asked:
+            if not (self.mask >> (slot * LEVELS) & 15 and rule.holds(name, at, qtype, self.client)):
+                continue
+            if rule.disables is not None:
+                disabled.add(rule.disables)
+            else:
+                reply = rule.reply or (self.replies.get(slot) if rule.level in (BLOCK, BLOCK_IMPORTANT) else None)
+                found.append(
+                    Match(rule.level, specific, slot, self.lists[slot], rule.text, reply, rule.against_rewrite)
+                )
+        found = [m for m in found if (m.level, canonical(m.rule)) not in disabled] if disabled else found
+        found = _without_rewrites(found) if any(m.against_rewrite for m in found) else found
+        found.sort(key=lambda m: (_BY_RANK.index(m.level), -m.specific, m.slot, m.rule))
         return found
 
     def _weigh(self, qname: bytes, qtype: int) -> Verdict:
-        verdict = self._memo.get((qname, qtype))
+        verdict = self._weighed.get((qname, qtype))
         if verdict is None:
             matches = self.matches(qname, qtype)
             if matches:
@@ -194,20 +199,21 @@ class Rules:
                 verdict = Verdict(best.action, best.list, best.rule, best.reply)
             else:
                 verdict = ALLOW_ONLY if self.allow_only else NONE
-            if len(self._memo) >= 8192:
-                self._memo.clear()
-            self._memo[qname, qtype] = verdict
+            if len(self._weighed) >= MEMO:
+                self._weighed.clear()
+            self._weighed[qname, qtype] = verdict
         return verdict
 
-    def _plain(self, found: list[tuple[bytes, int]], length: int) -> Verdict:
+    def _rank(self, found: list[tuple[bytes, int]], length: int) -> Verdict:
         for level in _BY_RANK:
             for tail, bits in found:  # longest first
                 ours = bits & _every(level, len(self.lists))
                 if ours:
-                    position = ((ours & -ours).bit_length() - 1) // LEVELS
-                    scope = self._scope(tail, position, level, len(tail) != length)
-                    action = "allow" if level in (ALLOW, ALLOW_IMPORTANT) else "block"
-                    return Verdict(action, self.lists[position], _rule_text(tail, scope, level))
+                    slot = ((ours & -ours).bit_length() - 1) // LEVELS
+                    text = _rule_text(tail, self._scope(tail, slot, level, len(tail) != length), level)
+                    if level in (ALLOW, ALLOW_IMPORTANT):
+                        return Verdict("allow", self.lists[slot], text)
+                    return Verdict("block", self.lists[slot], text, self.replies.get(slot))
         return NONE
 
     def _expand(self, tail: bytes, bits: int, below: bool) -> list[Match]:
@@ -215,21 +221,30 @@ class Rules:
         while bits:
             bit = (bits & -bits).bit_length() - 1
             bits &= bits - 1
-            position, level = divmod(bit, LEVELS)
-            text = _rule_text(tail, self._scope(tail, position, level, below), level)
-            found.append(Match(level, len(tail), position, self.lists[position], text))
+            slot, level = divmod(bit, LEVELS)
+            text = _rule_text(tail, self._scope(tail, slot, level, below), level)
+            reply = self.replies.get(slot) if level in (BLOCK, BLOCK_IMPORTANT) else None
+            found.append(Match(level, len(tail), slot, self.lists[slot], text, reply))
         return found
 
-    def _scope(self, tail: bytes, position: int, level: int, below: bool) -> int:
+    def _scope(self, tail: bytes, slot: int, level: int, below: bool) -> int:
         if not below:
             return 0
-        bit = 1 << (position * LEVELS + level)
+        bit = 1 << (slot * LEVELS + level)
         entry = self.small.get(tail)
         if entry is not None and entry.itself & bit:
             return 0
         if self.table is not None and self.table.masks(tail)[0] & bit:
             return 0
         return BELOW
+
+
+def _without_rewrites(found: list[Match]) -> list[Match]:
+    """Take out the answers by rule that an exception (``@@…$dnsrewrite``) is against, and the exceptions themselves."""
+    stopped = {m.reply for m in found if m.against_rewrite}
+    return [
+        m for m in found if not m.against_rewrite and (m.reply is None or not (None in stopped or m.reply in stopped))
+    ]
 
 
 def _rule_text(tail: bytes, scope: int, level: int) -> str:
