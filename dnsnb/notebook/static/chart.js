@@ -2,7 +2,7 @@
 
 import { STATUSES, clock, h, millis, put, short } from "./text.js";
 
-const STRIP = 34; // px of the latency strip
+const STRIP = 40; // px of the latency strip
 const AXIS = 16;
 const LEFT = 44;
 export const WINDOWS = [
@@ -124,33 +124,39 @@ export class Chart {
     this.label(series, frame);
   }
 
+  /** For each bar a line from p50 to p99 on a logarithmic scale, with a tick at p95. */
   drawStrip(c, series, x, plot, height, colour) {
-    const bottom = height - AXIS - 2;
-    const tall = STRIP - 12;
-    const y = (ms) => bottom - (Math.max(0, Math.min(12, Math.log2(Math.max(ms, 1 / 16)) + 4)) / 16) * tall * 1.25;
-    c.fillStyle = colour("--dnsnb-muted");
+    const bottom = height - AXIS - 3;
+    const tall = STRIP - 9;
+    const y = (ms) => bottom - Math.max(0, Math.min(1, (Math.log10(Math.max(ms, 0.01)) + 2) / 6)) * tall; // 10 µs to 10 s
+    const muted = colour("--dnsnb-muted");
     c.textBaseline = "middle";
-    c.fillText("ms", 0, bottom - tall / 2);
-    for (const [key, ink] of [["p99", "--dnsnb-p99"], ["p95", "--dnsnb-p95"], ["p50", "--dnsnb-p50"]]) {
-      c.strokeStyle = colour(ink);
-      c.lineWidth = 1.3;
+    c.textAlign = "right";
+    c.strokeStyle = colour("--dnsnb-line");
+    c.lineWidth = 1;
+    for (const [ms, text] of [[1, "1 ms"], [1000, "1 s"]]) {
+      const level = Math.round(y(ms)) + 0.5;
       c.beginPath();
-      let pen = false;
-      for (let bar = 0; bar < series.bars; bar++) {
-        const ms = series[key][bar];
-        if (Number.isNaN(ms)) {
-          pen = false;
-          continue;
-        }
-        const at = x(series.start + (bar + 0.5) * series.step);
-        if (pen) c.lineTo(at, y(ms));
-        else {
-          c.moveTo(at - 1, y(ms));
-          c.lineTo(at, y(ms));
-        }
-        pen = true;
-      }
+      c.moveTo(plot.left, level);
+      c.lineTo(plot.right, level);
       c.stroke();
+      c.fillStyle = muted;
+      c.fillText(text, plot.left - 6, level);
+    }
+    c.textAlign = "left";
+    const wide = ((plot.right - plot.left) / series.bars) * 0.999;
+    const [p99, p95, p50] = ["--dnsnb-p99", "--dnsnb-p95", "--dnsnb-p50"].map(colour);
+    for (let bar = 0; bar < series.bars; bar++) {
+      if (Number.isNaN(series.p50[bar])) continue;
+      const left = x(series.start + bar * series.step);
+      const mark = Math.max(1, wide - (wide > 4 ? 1 : 0));
+      const [low, mid, high] = [y(series.p50[bar]), y(series.p95[bar]), y(series.p99[bar])];
+      c.fillStyle = p99;
+      c.fillRect(left, high, mark, Math.max(1, low - high));
+      c.fillStyle = p95;
+      c.fillRect(left, mid - 0.75, mark, 1.5);
+      c.fillStyle = p50;
+      c.fillRect(left, low - 0.75, mark, 1.5);
     }
   }
 

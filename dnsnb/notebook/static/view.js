@@ -8,7 +8,7 @@ import { seriesOf } from "./rates.js";
 import { clauses, expression } from "./selection.js";
 import { copyText, statusLine, warning } from "./status.js";
 import { Table } from "./table.js";
-import { count, h, plain, put } from "./text.js";
+import { count, h, millis, plain, put } from "./text.js";
 
 const ALL = ["status", "chart", "bars", "table", "controls"];
 
@@ -43,7 +43,8 @@ export function mount(el, desk, options = {}) {
     windows.append(button);
   }
   const pause = h("button", { type: "button", class: "dnsnb-button", "aria-pressed": "false", title: "Space", onclick: () => desk.pause(!desk.paused) }, "Pause view");
-  const legend = h("span", { class: "dnsnb-legend", "aria-hidden": "true" }, ...["cached", "forwarded", "local", "blocked", "failed"].map((s) => h("span", { class: `dnsnb-is-${s}` }, h("i", {}), s)), h("span", {}, "lines: p50 p95 p99"));
+  const legend = h("span", { class: "dnsnb-legend", "aria-hidden": "true" }, ...["cached", "forwarded", "local", "blocked", "failed"].map((s) => h("span", { class: `dnsnb-is-${s}` }, h("i", {}), s)));
+  const quantiles = h("span", { class: "dnsnb-muted dnsnb-quantiles", title: "Latency of the last 5 minutes. The strip below the bars shows each bar's p50, p95 and p99 on a logarithmic scale" });
   const heads = (options.dimensions || HEADS.map(([d]) => d)).map((d) => barsPane(desk, d, HEADS.find(([k]) => k === d)[1], options.most));
 
   const chips = h("span", { class: "dnsnb-chips", role: "group", "aria-label": "The filter in force" });
@@ -77,7 +78,7 @@ export function mount(el, desk, options = {}) {
 
   if (has("status")) root.append(status.el, status.said);
   root.append(warn.el);
-  if (has("chart")) root.append(h("div", { class: "dnsnb-charthead" }, windows, pause, legend), chart.el);
+  if (has("chart")) root.append(h("div", { class: "dnsnb-charthead" }, windows, pause, h("span", { class: "dnsnb-gap" }), legend, quantiles), chart.el);
   if (has("bars")) root.append(h("div", { class: "dnsnb-heads" }, ...heads.map((b) => b.el)));
   if (has("table") || has("bars") || has("chart")) root.append(h("div", { class: "dnsnb-filter" }, chips, copy, h("span", { class: "dnsnb-gap" }), rowsSaid, has("table") ? search : null));
   if (has("table")) root.append(table.el, detail.el);
@@ -97,6 +98,8 @@ export function mount(el, desk, options = {}) {
     if (want("numbers") && (all || now - drawnAt.numbers > 450)) {
       drawnAt.numbers = now;
       status.drawNumbers();
+      const five = rates.total(300, Math.floor(Date.now() / 1000) + 1);
+      put(quantiles, `p50 ${millis(five.p50)} · p95 ${millis(five.p95)} · p99 ${millis(five.p99)}`);
     }
     if (has("chart") && want("chart") && (!desk.paused || all || drawnAt.chart === 0)) {
       drawnAt.chart = now;
@@ -210,18 +213,42 @@ export function mount(el, desk, options = {}) {
   const everything = () => mark("all");
   const size = new ResizeObserver(() => mark("chart", "table"));
   size.observe(root);
-  const theme = new MutationObserver(() => mark("chart"));
+  const shade = () => {
+    applyTheme(root);
+    mark("chart");
+  };
+  const theme = new MutationObserver(shade);
+  const scheme = matchMedia("(prefers-color-scheme: dark)");
+  scheme.addEventListener("change", shade);
+  offs.push(() => scheme.removeEventListener("change", shade));
   for (const node of [document.documentElement, document.body]) theme.observe(node, { attributes: true, attributeFilter: ["class", "data-jp-theme-light", "data-vscode-theme-kind", "data-theme"] });
   const tick = setInterval(() => mark("numbers", "chart", "bars"), 1000);
   document.addEventListener("visibilitychange", everything);
   offs.push(() => size.disconnect(), () => theme.disconnect(), () => clearInterval(tick), () => document.removeEventListener("visibilitychange", everything), () => warn.close(), () => cancelAnimationFrame(asked));
   warn.update();
+  applyTheme(root);
   mark("all");
   const close = () => {
     for (const off of offs) off();
     root.remove();
   };
   return { root, close };
+}
+
+/** Follow the host's theme by what its background turns out to be, whoever the host is. */
+function applyTheme(root) {
+  const html = document.documentElement;
+  const said = html.dataset.theme || (html.classList.contains("dark") ? "dark" : "");
+  root.style.colorScheme = said === "dark" || said === "light" ? said : "";
+  const dark = luminance(getComputedStyle(root).backgroundColor) < 0.4;
+  root.classList.toggle("dnsnb-dark", dark);
+  if (getComputedStyle(root).getPropertyValue("--jp-layout-color0")) root.style.colorScheme = dark ? "dark" : "light";
+}
+
+function luminance(colour) {
+  const [r, g, b] = (colour.match(/[\d.]+/g) || [255, 255, 255]).map(Number);
+  const scale = colour.startsWith("color(") ? 1 : 255;
+  return (0.2126 * r + 0.7152 * g + 0.0722 * b) / scale;
 }
 
 function splitAddress(address) {
