@@ -56,7 +56,7 @@ class NamedList:
 class Staged(NamedTuple):
     """A list's new content with the tables that hold it: `build` makes them, in a worker thread when there is one."""
 
-    list: str
+    list: str | None
     content: ListContent | None
     layers: tuple[Layer, ...] | None
     patterns: tuple[tuple[int, Special], ...] | None
@@ -101,8 +101,9 @@ class Lists:
             raise SettingError("list.kind", kind, "block or allow")
         if len(self.by_name) >= MAX_LISTS:
             raise SettingError("lists", len(self.by_name) + 1, f"{MAX_LISTS} lists is the most")
-        # A slot that the table of names still knows from a list that is gone can't be taken yet.
-        free = (slot for slot, held in enumerate(self.slots) if held is None and slot not in self._in_table)
+        # A slot that the tables still know from a list that is gone can't be taken yet.
+        known = self._in_table | {slot for slot, _ in self.patterns.rules} if self.patterns else self._in_table
+        free = (slot for slot, held in enumerate(self.slots) if held is None and slot not in known)
         item = NamedList(name, kind, enabled, slot=next(free, len(self.slots)), schedule=schedule)
         if item.slot == len(self.slots):
             self.slots.append(item)
@@ -155,14 +156,19 @@ class Lists:
         target.version += 1
         return target
 
-    def stage(self, name: str, content: ListContent | None) -> Staged:
-        """Prepare to give a list this content (None: none); `install` what `build` of the result returns."""
-        item = self.get(name)
-        contents = {other.slot: other.content for other in self.by_name.values()} | {item.slot: content}
-        old = item.content
-        big = (content and content.hashes) or (old and old.hashes)
+    def stage(self, name: str | None, content: ListContent | None) -> Staged:
+        """Prepare to give a list this content (None: none); `install` what `build` of the result returns.
+
+        With no name, the tables are made anew without what lists that are gone have left in them.
+        """
+        contents = {other.slot: other.content for other in self.by_name.values()}
         layers = None
-        if big or self.table is None:
+        big = name is None or content is None or bool(content.hashes)
+        if name is not None:
+            item = self.get(name)
+            big = big or (item.content is not None and bool(item.content.hashes))
+            contents[item.slot] = content
+        if big:
             layers = tuple(
                 Layer(hashes, 1 << (slot * LEVELS + level), scope)
                 for slot, held in sorted(contents.items())
@@ -179,8 +185,15 @@ class Lists:
         same = self.patterns is not None and patterns == self.patterns.rules
         return Staged(name, content, layers, None if same else patterns)
 
-    def install(self, staged: Staged, built: tuple[NameTable | None, Patterns | None]) -> NamedList:
+    def install(self, staged: Staged, built: tuple[NameTable | None, Patterns | None]) -> NamedList | None:
         """Swap in what was staged and built, at once. Nothing else may be staged in between."""
+        if staged.layers is not None:
+            self.table = built[0]
+            self._in_table = frozenset((layer.bit.bit_length() - 1) // LEVELS for layer in staged.layers)
+        if staged.patterns is not None:
+            self.patterns = built[1]
+        if staged.list is None:
+            return None
         item = self.get(staged.list)
         self._unmark(item)
         item.content = staged.content
@@ -195,11 +208,6 @@ class Lists:
         level = ALLOW if item.kind == "allow" else BLOCK
         for typed in item.names:
             self._mark(item, typed.tail, level, typed.scope, on=True)
-        if staged.layers is not None:
-            self.table = built[0]
-            self._in_table = frozenset((layer.bit.bit_length() - 1) // LEVELS for layer in staged.layers)
-        if staged.patterns is not None:
-            self.patterns = built[1]
         self._settle()
         item.version += 1
         return item

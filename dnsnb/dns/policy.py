@@ -165,13 +165,17 @@ class Policy:
         self.apply(edit)
         return edit
 
-    def stage(self, name: str, content: ListContent | None) -> Staged:
-        """Prepare to give a list this content (None: none); `install` what `build` of the result returns."""
+    def stage(self, name: str | None, content: ListContent | None) -> Staged:
+        """Prepare to give a list this content; `install` what `build` of the result returns (see `Lists.stage`)."""
         return self.book.stage(name, content)
 
     def install(self, staged: Staged, built: tuple[NameTable | None, Patterns | None]) -> None:
         """Swap in what was staged and built, at once. Nothing else may be staged in between."""
-        self._lists_changed(self.book.install(staged, built))
+        item = self.book.install(staged, built)
+        if item is not None:
+            self._lists_changed(item)
+        else:
+            self._changed(Change("lists", self.generation + 1))
 
     def load(self, name: str, text: bytes | str, kind: str = "block", **how: Any) -> ListContent:
         """Give a list (made when there is none) the content of a text, all at once; `how` as in `read_list`."""
@@ -195,13 +199,18 @@ class Policy:
             self._allow_only = value
             self._changed(Change("settings", self.generation + 1))
 
-    def set_directory(self, directory: Directory) -> None:
-        """Take new clients and groups, all at once; raises SettingError when a group names a list that isn't there."""
+    def check_directory(self, directory: Directory) -> None:
+        """Raise SettingError when a group names a list that isn't there."""
         for group in directory.groups:
             for name in (*group.lists, *(key for key in group.schedules if key != ALLOW_ONLY)):
                 if name not in self.lists:
                     why = f"no such list; there are {', '.join(self.lists)}"
                     raise SettingError(f"groups.{group.name}.lists", name, why)
+
+    def set_directory(self, directory: Directory, *, checked: bool = False) -> None:
+        """Take new clients and groups, all at once; `checked`: groups may name lists that are yet to come."""
+        if not checked:
+            self.check_directory(directory)
         self.directory = directory
         self._changed(Change("clients", self.generation + 1))
 

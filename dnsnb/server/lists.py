@@ -1,0 +1,396 @@
+"""Lists from texts, files and URLs: loaded beside the query path, refreshed on time, their last good copy kept.
+
+Owns the timing and the I/O; what a list means is the policy's (dnsnb.dns). One change at a time, under one lock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import random
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from dnsnb.dns.listformats import FORMATS, SCOPES, ListContent, LoadReport, read_list
+from dnsnb.dns.lists import NamedList
+from dnsnb.dns.policy import Policy
+from dnsnb.dns.schedule import Schedule
+from dnsnb.errors import DnsnbError, SettingError
+from dnsnb.server.fetch import Fetcher, FetchError, check_url
+from dnsnb.server.policy_store import PolicyStore
+
+MAX_FILE = 512 << 20
+REFRESH_HOURS = 24.0
+RETRY_S = 60.0
+PAUSE_S = 0.0002
+
+_KEYS = ("name", "kind", "text", "path", "url", "format", "scope", "enabled", "schedule", "refresh_hours")
+
+
+@dataclass(frozen=True)
+class ListSource:
+    """What a list is made from: a `path`, a `url` or a text (kept as a copy), how it is read, and when."""
+
+    name: str
+    kind: str = "block"
+    path: str | None = None
+    url: str | None = None
+    format: str = "auto"
+    scope: str = "as written"
+    enabled: bool = True
+    schedule: str = ""
+    refresh_hours: float = REFRESH_HOURS
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it for JSON: the fields of a list's settings."""
+        held = {key: getattr(self, key) for key in _KEYS if key != "text"}
+        return {key: value for key, value in held.items() if value is not None}
+
+
+@dataclass
+class ListState:
+    """How a list fares: when it was `checked` and `loaded` (epoch seconds), its `error`, its copy's marks."""
+
+    source: ListSource
+    checked: float | None = None
+    loaded: float | None = None
+    error: str | None = None
+    failures: int = 0
+    due: float = float("inf")
+    etag: str | None = None
+    modified: str | None = None
+    stamp: tuple[int, int] | None = None
+    report: LoadReport = field(default_factory=LoadReport)
+
+
+class ListKeeper:
+    """All lists that have a source. `file_roots`: folders that lists set over HTTP may read from."""
+
+    def __init__(
+        self,
+        policy: Policy,
+        store: PolicyStore | None = None,
+        fetcher: Fetcher | None = None,
+        *,
+        file_roots: Iterable[str | Path] = (),
+        wall: Callable[[], float] = time.time,
+        changed: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.policy = policy
+        self.store = store or PolicyStore(None)
+        self.fetcher = fetcher or Fetcher()
+        self.file_roots = tuple(Path(root).resolve() for root in file_roots)
+        self.wall = wall
+        self.states: dict[str, ListState] = {}
+        self.lock = asyncio.Lock()
+        self._changed = changed
+
+    # --- commands ---
+
+    async def add(self, settings: Mapping[str, Any], *, trusted: bool = False) -> dict[str, Any]:
+        """Add a list, or replace the source of one: read it first, then keep it, then let it hold.
+
+        `trusted` settings (a person's own Python or command line) may name any file. Raises SettingError or FetchError,
+        and then everything is as it was.
+        """
+        source, text = parse_source(settings)
+        if source.path is not None and not trusted:
+            self._check_root(source.path)
+        async with self.lock:
+            known = self.policy.lists.get(source.name)
+            if known is not None and known.kind != source.kind:
+                raise SettingError("list.kind", source.kind, f"the list {source.name!r} is a list to {known.kind}")
+            state = ListState(source)
+            if text is None:
+                text = await self._obtain(state)
+            assert text is not None
+            content = await self._read(source, text)
+            if known is None:
+                self.policy.create(source.name, source.kind, source.enabled, source.schedule)
+            else:
+                self.policy.configure(source.name, enabled=source.enabled, schedule=source.schedule)
+            before = self.states.get(source.name)
+            self.states[source.name] = state
+            try:
+                await self._keep(source, text)
+            except OSError as error:
+                if before is None:
+                    del self.states[source.name]
+                    if known is None:
+                        self.policy.drop(source.name)
+                else:
+                    self.states[source.name] = before
+                raise SettingError("policy_folder", str(self.store.folder), f"can't be written ({error})") from None
+            await self._install(state, content)
+        return self.status(source.name)
+
+    async def change(self, name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Change `enabled`, `schedule` or `refresh_hours` of a list."""
+        for key in settings:
+            if key not in ("enabled", "schedule", "refresh_hours"):
+                raise SettingError(
+                    f"list.{key}", settings[key], "only enabled, schedule and refresh_hours can be changed"
+                )
+        async with self.lock:
+            item = self.policy.list(name)
+            state = self.states.get(name)
+            merged = ListSource(name, enabled=item.enabled) if state is None else state.source
+            source, _ = parse_source({**merged.as_dict(), **settings} | ({"text": ""} if _no_source(merged) else {}))
+            schedule = source.schedule if "schedule" in settings else None
+            self.policy.configure(name, enabled=source.enabled, schedule=schedule)
+            if state is not None:
+                state.source = replace(source, kind=state.source.kind)
+                self._plan(state)
+            await asyncio.to_thread(self._save)
+        return self.status(name)
+
+    async def remove(self, name: str) -> None:
+        """Take a list away, with its copy."""
+        async with self.lock:
+            item = self.policy.list(name)
+            large = item.content is not None and bool(item.content.hashes or item.content.specials)
+            self.policy.drop(name)
+            self.states.pop(name, None)
+            await asyncio.to_thread(self._save)
+            await asyncio.to_thread(self.store.drop_copy, name)
+            if large:  # give its memory back
+                staged = self.policy.stage(None, None)
+                self.policy.install(staged, await asyncio.to_thread(staged.build))
+
+    async def refresh(self, name: str) -> dict[str, Any]:
+        """Look whether a list has changed, and load it if so; a failure leaves it as it is and stands in its status."""
+        async with self.lock:
+            state = self.states.get(name)
+            if state is None:
+                self.policy.list(name)
+                return self.status(name)
+            await self._refresh(state)
+        return self.status(name)
+
+    async def refresh_due(self) -> float:
+        """Refresh every list whose time has come; returns when the next one is due (epoch seconds)."""
+        for name, state in list(self.states.items()):
+            if state.due <= self.wall() and name in self.states:
+                await self.refresh(name)
+        return min((state.due for state in self.states.values()), default=float("inf"))
+
+    async def preview(self, settings: Mapping[str, Any], *, trusted: bool = False) -> ListContent:
+        """Return what a list would hold, without adding it."""
+        source, text = parse_source({"name": "preview", **settings})
+        if source.path is not None and not trusted:
+            self._check_root(source.path)
+        if text is None:
+            text = await self._obtain(ListState(source))
+        assert text is not None
+        return await self._read(source, text)
+
+    async def restore(self, kept: Iterable[Mapping[str, Any]]) -> list[str]:
+        """Bring back the lists that were kept, from their copies; returns what could not be brought back, as texts."""
+        failed: list[str] = []
+        for item in kept:
+            marks = {key: item.get(key) for key in ("etag", "modified", "checked")}
+            settings = {key: value for key, value in item.items() if key in _KEYS}
+            name = str(item.get("name"))
+            async with self.lock:
+                try:
+                    inline = "url" not in settings and "path" not in settings
+                    source, _ = parse_source({**settings, "text": ""} if inline else settings)
+                    if name not in self.policy.lists:
+                        self.policy.create(name, source.kind, source.enabled, source.schedule)
+                    else:
+                        self.policy.configure(name, enabled=source.enabled, schedule=source.schedule)
+                    text = await asyncio.to_thread(self.store.load_copy, name)
+                    state = self.states[name] = ListState(source)
+                    if text is None:
+                        state.error = "no copy of it was kept"
+                        state.due = float("inf") if inline else self.wall()
+                        continue
+                    await self._install(state, await self._read(source, text))
+                    state.etag, state.modified, state.checked = marks["etag"], marks["modified"], marks["checked"]
+                    self._plan(state)
+                except (DnsnbError, OSError, TypeError, ValueError) as error:
+                    failed.append(f"list {name}: {error}")
+        return failed
+
+    # --- what is there ---
+
+    def status(self, name: str) -> dict[str, Any]:
+        """Return a list's settings and how it fares, for JSON."""
+        item = self.policy.list(name)
+        state = self.states.get(name)
+        shown: dict[str, Any] = {
+            "name": name,
+            "kind": item.kind,
+            "source": "typed" if state is None else _source_word(state.source),
+            "enabled": item.enabled,
+            "schedule": item.schedule.text if item.schedule else "",
+            "count": item.count,
+            "typed": len(item.names),
+            "version": item.version,
+        }
+        if state is not None:
+            shown |= {key: value for key, value in state.source.as_dict().items() if key not in shown}
+            shown |= {
+                "loaded": _ms(state.loaded),
+                "checked": _ms(state.checked),
+                "due": _ms(state.due),
+                "error": state.error,
+                "report": state.report.as_dict(),
+            }
+        return shown
+
+    def statuses(self) -> list[dict[str, Any]]:
+        """Return the status of every list, oldest first."""
+        return [self.status(name) for name in self.policy.lists]
+
+    def as_kept(self) -> list[dict[str, Any]]:
+        """Return what `restore` takes."""
+        return [
+            state.source.as_dict() | {"etag": state.etag, "modified": state.modified, "checked": state.checked}
+            for state in self.states.values()
+        ]
+
+    # --- inside ---
+
+    async def _refresh(self, state: ListState) -> None:
+        source = state.source
+        try:
+            text = await self._obtain(state)
+            if text is not None:
+                content = await self._read(source, text)
+                held = self.policy.lists[source.name].content
+                if content.count == 0 and held is not None and held.count > 0:
+                    raise FetchError("it holds no rule any more: the last good copy stays")
+                await asyncio.to_thread(self.store.save_copy, source.name, text)
+                await self._install(state, content)
+            state.error, state.failures = None, 0
+        except (DnsnbError, OSError) as error:
+            state.error = error.why if isinstance(error, SettingError) else str(error)
+            state.failures += 1
+        state.checked = self.wall()
+        self._plan(state)
+        try:
+            await asyncio.to_thread(self._save)
+        except OSError as error:
+            state.error = f"the folder can't be written ({error.strerror})"
+        self._changed()
+
+    async def _obtain(self, state: ListState) -> bytes | None:
+        """Return the text of a file or URL, or None when it is as it was."""
+        source = state.source
+        if source.url is not None:
+            fetched = await self.fetcher.fetch(source.url, state.etag, state.modified)
+            state.etag, state.modified = fetched.etag, fetched.modified
+            state.checked = self.wall()
+            return fetched.text
+        if source.path is not None:
+            state.checked = self.wall()
+            return await asyncio.to_thread(_read_file, state)
+        return None
+
+    async def _read(self, source: ListSource, text: bytes) -> ListContent:
+        pause = functools.partial(time.sleep, PAUSE_S)  # lets go of the GIL, so that queries are answered meanwhile
+        return await asyncio.to_thread(read_list, text, source.kind, source.format, source.scope, pause)
+
+    async def _install(self, state: ListState, content: ListContent) -> None:
+        staged = self.policy.stage(state.source.name, content)
+        built = await asyncio.to_thread(staged.build)
+        self.policy.install(staged, built)
+        state.loaded = self.wall()
+        state.report = content.report
+        self._plan(state)
+
+    async def _keep(self, source: ListSource, text: bytes) -> None:
+        await asyncio.to_thread(self.store.save_copy, source.name, text)
+        await asyncio.to_thread(self._save)
+
+    def _save(self) -> None:
+        held = self.store.load() if self.store.folder is not None else {}
+        self.store.save(held | {"lists": self.as_kept()})
+
+    def _plan(self, state: ListState) -> None:
+        if _no_source(state.source) or state.source.refresh_hours <= 0:
+            state.due = float("inf")
+            return
+        period = state.source.refresh_hours * 3600
+        if state.failures:
+            period = min(period, RETRY_S * 2 ** min(state.failures - 1, 10))
+        # Spread, so that many servers (and many lists) don't all ask at the same minute.
+        state.due = (state.checked or self.wall()) + period * random.uniform(0.95, 1.05)
+
+    def _check_root(self, path: str) -> None:
+        resolved = Path(path).resolve()
+        if not any(resolved.is_relative_to(root) for root in self.file_roots):
+            why = "lists set over HTTP may read no file from here; name its folder in the setting list_folders"
+            raise SettingError("list.path", path, why)
+
+
+def parse_source(settings: Mapping[str, Any]) -> tuple[ListSource, bytes | None]:
+    """Return a list's settings, checked, and its text if that is given; raises SettingError naming the culprit."""
+    for key in settings:
+        if key not in _KEYS:
+            raise SettingError(f"list.{key}", settings[key], f"not known; there are {', '.join(_KEYS)}")
+    name = settings.get("name")
+    if not isinstance(name, str) or not name.strip():
+        raise SettingError("list.name", name, "a list needs a name")
+    given = [key for key in ("text", "path", "url") if settings.get(key) is not None]
+    if len(given) != 1:
+        raise SettingError("list", given, "wants exactly one of text, path and url")
+    text = settings.get("text")
+    for key in (*given, "kind", "format", "scope", "schedule"):
+        if key in settings and not isinstance(settings[key], str | (bytes if key == "text" else str)):
+            raise SettingError(f"list.{key}", settings[key], "must be text")
+    if settings.get("kind", "block") not in ("block", "allow"):
+        raise SettingError("list.kind", settings["kind"], "block or allow")
+    if settings.get("format", "auto") not in FORMATS:
+        raise SettingError("list.format", settings["format"], f"one of {', '.join(FORMATS)}")
+    if settings.get("scope", "as written") not in SCOPES:
+        raise SettingError("list.scope", settings["scope"], f"one of {', '.join(SCOPES)}")
+    if not isinstance(settings.get("enabled", True), bool):
+        raise SettingError("list.enabled", settings["enabled"], "true or false")
+    hours = settings.get("refresh_hours", REFRESH_HOURS)
+    if isinstance(hours, bool) or not isinstance(hours, int | float) or not 0 <= hours <= 8760:
+        raise SettingError("list.refresh_hours", hours, "0 (never) to 8760 hours")
+    if settings.get("url") is not None:
+        check_url(settings["url"], "list.url")
+    if settings.get("schedule"):
+        Schedule(settings["schedule"], setting="list.schedule")
+    held = {key: settings[key] for key in _KEYS if key in settings and key != "text" and settings[key] is not None}
+    return ListSource(**held), text.encode() if isinstance(text, str) else text
+
+
+def _read_file(state: ListState) -> bytes | None:
+    assert state.source.path is not None
+    path = Path(state.source.path)
+    try:
+        found = path.stat()
+        if not path.is_file():
+            raise SettingError("list.path", str(path), "is not a file")
+        if found.st_size > MAX_FILE:
+            raise SettingError("list.path", str(path), f"has {found.st_size:,} octets; {MAX_FILE:,} is the most")
+        stamp = (found.st_mtime_ns, found.st_size)
+        if stamp == state.stamp:
+            return None
+        text = path.read_bytes()
+    except OSError as error:
+        raise SettingError("list.path", str(path), f"can't be read ({error.strerror})") from None
+    state.stamp = stamp
+    return text
+
+
+def _no_source(source: ListSource) -> bool:
+    return source.url is None and source.path is None
+
+
+def _source_word(source: ListSource) -> str:
+    return "url" if source.url is not None else "file" if source.path is not None else "text"
+
+
+def _ms(seconds: float | None) -> int | None:
+    return None if seconds is None or seconds == float("inf") else int(seconds * 1000)
+
+
+__all__ = ["ListKeeper", "ListSource", "ListState", "NamedList", "parse_source"]
