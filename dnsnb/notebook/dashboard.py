@@ -29,6 +29,7 @@ class Dashboard(anywidget.AnyWidget):
 
     _esm = script("widget.js")
     _css = style()
+    _feed: Feed | None = None
     #: what paints the view alone, at most once a second: it survives a reload and goes into exports
     snapshot = traitlets.Dict().tag(sync=True)
     #: the selection made in the view, as plain data; None when all rows are selected
@@ -53,7 +54,6 @@ class Dashboard(anywidget.AnyWidget):
         self.session = session
         self.pace = Pace()
         self.cursor = -1
-        self._feed: Feed | None = None
         super().__init__(
             options={"panels": list(panels), "dimensions": list(dimensions), "most": most, "height": height}
         )

@@ -257,5 +257,5 @@ export class Chart {
 export function niceTop(most) {
   if (!(most > 0)) return 1;
   const power = 10 ** Math.floor(Math.log10(most));
-  return [1, 2, 3, 4, 5, 6, 8, 10].map((m) => m * power).find((v) => v >= most) || 10 * power;
+  return [1, 2, 3, 4, 5, 6, 8, 10].map((m) => Number((m * power).toPrecision(6))).find((v) => v >= most) || 10 * power;
 }

@@ -111,19 +111,19 @@ export class Rates {
     return withQuantiles(out, hist);
   }
 
-  /** Sums over the last `seconds` up to `to`: by status, and the latency quantiles of the whole. */
+  /** Sums over the last `seconds` (an hour at most) up to `to`: by status, and the latency quantiles of the whole. */
   total(seconds, to = this.last + 1) {
-    const all = this.series(to - seconds, to, seconds);
-    const byStatus = {};
-    let sum = 0;
-    STATUSES.forEach((s, k) => {
-      let n = 0;
-      for (let bar = 0; bar < all.bars; bar++) n += all.counts[bar * KINDS + k];
-      byStatus[s] = n;
-      sum += n;
-    });
-    const last = all.bars - 1;
-    return { sum, byStatus, p50: all.p50[last], p95: all.p95[last], p99: all.p99[last] };
+    const ring = this.rings[0];
+    const counts = new Float64Array(KINDS);
+    const hist = new Float64Array(BINS);
+    for (let tick = to - seconds; tick < to; tick++) {
+      const at = ring.find(tick);
+      if (at < 0) continue;
+      for (let k = 0; k < KINDS; k++) counts[k] += ring.counts[at * KINDS + k];
+      for (let b = 0; b < BINS; b++) hist[b] += ring.hist[at * BINS + b];
+    }
+    const byStatus = Object.fromEntries(STATUSES.map((s, k) => [s, counts[k]]));
+    return { sum: counts.reduce((a, b) => a + b), byStatus, p50: quantile(hist, 0, 0.5), p95: quantile(hist, 0, 0.95), p99: quantile(hist, 0, 0.99) };
   }
 }
 

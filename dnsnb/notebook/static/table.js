@@ -3,6 +3,7 @@
 import { clock, count, day, h, middle, millis, plain, put } from "./text.js";
 
 const ROW = 24; // px, as in the style sheet
+const POINTED = 3000; // ms
 
 export const COLUMNS = [
   { key: "time", label: "time", width: 112, keep: true, show: (r) => clock(r.time), title: (r) => `${day(r.time)} ${clock(r.time)}` },
@@ -25,6 +26,8 @@ export class Table {
     this.active = null; // seq of the row that has the focus
     this.column = 2;
     this.following = true;
+    this.walking = false; // the keyboard moves among the rows
+    this.pointed = -1e9; // when the pointer last moved over them
     this.head = h("tr", { role: "row", "aria-rowindex": "1" });
     this.headCells = COLUMNS.map((c, i) => {
       const button = h("button", { class: "dnsnb-sort", type: "button", tabindex: "-1", onclick: () => this.sortBy(c.key) }, c.label);
@@ -44,7 +47,14 @@ export class Table {
     this.table.addEventListener("keydown", (e) => this.key(e));
     this.body.addEventListener("click", (e) => this.click(e, false));
     this.body.addEventListener("dblclick", (e) => this.click(e, true));
+    this.body.addEventListener("pointermove", () => (this.pointed = performance.now()), { passive: true });
+    this.body.addEventListener("pointerleave", () => (this.pointed = -1e9));
     this.pool = [];
+  }
+
+  /** Rows stand still while scrolled, walked by keyboard or pointed at: nobody should click on a row that has just moved. */
+  get still() {
+    return !this.following || this.walking || performance.now() - this.pointed < POINTED;
   }
 
   sizeColumns() {
@@ -124,7 +134,7 @@ export class Table {
 
   /** How many rows have come since the shown ones, when the table stands still. */
   behind(n) {
-    this.fresh.hidden = this.following || !n;
+    this.fresh.hidden = !this.still || !n;
     if (n) put(this.fresh, `+${count(n)} new ▲`);
   }
 
@@ -140,6 +150,8 @@ export class Table {
   follow() {
     this.scroller.scrollTop = 0;
     this.following = true;
+    this.walking = false;
+    this.pointed = -1e9;
     this.handlers.onFollow(true);
   }
 
@@ -186,6 +198,7 @@ export class Table {
     if (!this.seqs.length) return;
     const at = Math.max(0, Math.min(this.seqs.length - 1, index));
     this.active = this.seqs[at];
+    this.walking = true;
     const room = this.scroller.clientHeight - ROW;
     const { scrollTop } = this.scroller;
     if (at * ROW < scrollTop) this.scroller.scrollTop = at * ROW;
@@ -200,8 +213,12 @@ export class Table {
     }
     const at = this.indexOf(this.active);
     const page = Math.max(1, Math.floor(this.scroller.clientHeight / ROW) - 2);
-    const to = { ArrowDown: at + 1, ArrowUp: at < 0 ? 0 : at - 1, PageDown: at + page, PageUp: at - page, Home: 0, End: this.seqs.length - 1 }[event.key];
-    if (to !== undefined) this.go(to);
+    const to = { ArrowDown: at + 1, ArrowUp: at < 0 ? 0 : at - 1, PageDown: at + page, PageUp: at - page, End: this.seqs.length - 1 }[event.key];
+    if (event.key === "Home") {
+      this.follow();
+      this.active = this.seqs.length ? this.seqs[0] : null;
+      this.paint();
+    } else if (to !== undefined) this.go(to);
     else if (event.key === "ArrowRight" || event.key === "ArrowLeft") {
       this.column = Math.max(0, Math.min(COLUMNS.length - 1, this.column + (event.key === "ArrowRight" ? 1 : -1)));
       this.markFocus();

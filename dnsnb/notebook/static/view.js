@@ -137,11 +137,10 @@ export function mount(el, desk, options = {}) {
   const drawTable = (now) => {
     const { store } = desk;
     table.measure();
-    const still = !table.following || (table.sort && now - drawnAt.sorted < 900 && drawnAt.selection === desk.store.selection);
+    const still = table.still || (table.sort && now - drawnAt.sorted < 900 && drawnAt.selection === desk.store.selection);
     if (still && drawnAt.selection === store.selection && table.store) {
       table.paint();
       table.behind(Math.max(0, store.next - table.shownAt) + desk.heldRows);
-      if (table.following) dirty.add("table");
     } else {
       if (table.sort) drawnAt.sorted = now;
       drawnAt.selection = store.selection;
@@ -179,7 +178,7 @@ export function mount(el, desk, options = {}) {
       if (part === "rows") mark("numbers", "chart", "bars", "table");
       else if (part === "selection") {
         drawnAt.bars = 0;
-        if (!table.following) table.follow();
+        table.follow();
         mark("chart", "bars", "filter", "table");
       } else if (part === "connection") {
         warn.update();
@@ -195,7 +194,10 @@ export function mount(el, desk, options = {}) {
     if (event.key === "Escape") {
       if (writing && search.value && event.target === search) search.value = "";
       if (choice !== null) choose(null);
-      else desk.select((s) => s.clear());
+      else {
+        desk.select((s) => s.clear());
+        table.follow();
+      }
       if (writing) table.table.focus();
     } else if (writing || event.ctrlKey || event.metaKey || event.altKey) {
       if (writing) event.stopPropagation(); // the notebook's own shortcuts are letters too
@@ -222,7 +224,7 @@ export function mount(el, desk, options = {}) {
   scheme.addEventListener("change", shade);
   offs.push(() => scheme.removeEventListener("change", shade));
   for (const node of [document.documentElement, document.body]) theme.observe(node, { attributes: true, attributeFilter: ["class", "data-jp-theme-light", "data-vscode-theme-kind", "data-theme"] });
-  const tick = setInterval(() => mark("numbers", "chart", "bars"), 1000);
+  const tick = setInterval(() => mark("numbers", "chart", "bars", "table"), 1000);
   document.addEventListener("visibilitychange", everything);
   offs.push(() => size.disconnect(), () => theme.disconnect(), () => clearInterval(tick), () => document.removeEventListener("visibilitychange", everything), () => warn.close(), () => cancelAnimationFrame(asked));
   warn.update();

@@ -4,7 +4,7 @@ import { Desk } from "./desk.js";
 import { mount } from "./view.js";
 
 /** One desk per widget model, shared by all its views. */
-function openDesk(model) {
+export function openDesk(model) {
   const waiting = new Map();
   const me = Math.random().toString(36).slice(2);
   let number = 0;
