@@ -9,10 +9,11 @@ import ipaddress
 import re
 from typing import NamedTuple
 
-from dnsnb.dns.local import Record, type_number, wire_rdata
+from dnsnb.dns.local import Record, wire_rdata
 from dnsnb.dns.names import BOTH, EXACT, name_tail
 from dnsnb.dns.rules import ALLOW, ALLOW_IMPORTANT, BLOCK, BLOCK_IMPORTANT
 from dnsnb.dns.special import Reply, Special, canonical, split_modifiers
+from dnsnb.dns.wire import name_to_text, qtype_number
 from dnsnb.errors import SettingError
 
 _HOST = re.compile(r"[\w.-]+", re.ASCII)
@@ -193,10 +194,7 @@ def _unquoted(text: str) -> str:
 
 
 def _type(word: str) -> int:
-    number = type_number(word.strip())
-    if number is None:
-        raise ValueError(f"{word.strip()!r} is not a question type")
-    return number
+    return qtype_number(word)
 
 
 def _rewrite(value: str) -> Reply:
@@ -225,9 +223,7 @@ def _rewrite(value: str) -> Reply:
 
 def _ascii(host: str) -> str:
     """Return a host with its international labels as A-labels; stars stay."""
-    from dnsnb.dns.names import tail_text
-
-    return ".".join(part if part.isascii() else tail_text(name_tail(part)) for part in host.split("."))
+    return ".".join(part if part.isascii() else name_to_text(name_tail(part)) for part in host.split("."))
 
 
 def _is_network(text: str) -> bool:

@@ -10,10 +10,9 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from dnsnb.dns.local import type_text
-from dnsnb.dns.names import tail_text
 from dnsnb.dns.rules import Verdict
 from dnsnb.dns.special import Reply
+from dnsnb.dns.wire import name_to_text, qtype_text
 
 NAME = "policy"
 
@@ -57,7 +56,7 @@ class PolicyFunction:
         self.calls += 1
         began = self._clock()
         try:
-            said = self.function(Question(tail_text(qname), type_text(qtype), verdict), asker)
+            said = self.function(Question(name_to_text(qname), qtype_text(qtype), verdict), asker)
             return verdict if said is None else self._verdict(said)
         except Exception as error:  # it is the user's code, and a query must not pay for its mistakes
             self.errors += 1

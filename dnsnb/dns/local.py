@@ -1,6 +1,6 @@
 """Names that we answer ourselves: typed records, a hosts file, a zone file. Answers are RRs with rdata in wire form.
 
-No I/O (texts are passed in); knows names and errors. dnslib reads texts when records are set, not when asked.
+No I/O (texts are passed in); knows names, wire. dnslib reads texts when records are set, not when asked.
 """
 
 from __future__ import annotations
@@ -9,15 +9,14 @@ import ipaddress
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
-from dnsnb.dns.names import BELOW, name_tail, parse_rule_text, tail_text
+from dnsnb.dns.names import BELOW, name_tail, parse_rule_text
+from dnsnb.dns.wire import name_to_text
 from dnsnb.errors import SettingError
 
 IN = 1
 CNAME, PTR = 5, 12
 TYPES = {"A": 1, "NS": 2, "CNAME": 5, "SOA": 6, "PTR": 12, "MX": 15, "TXT": 16, "AAAA": 28, "SRV": 33, "NAPTR": 35,
          "SSHFP": 44, "TLSA": 52, "SVCB": 64, "HTTPS": 65, "CAA": 257}  # fmt: skip
-_QUESTION_TYPES = TYPES | {"HINFO": 13, "DNAME": 39, "DS": 43, "RRSIG": 46, "NSEC": 47, "DNSKEY": 48, "ANY": 255}
-_TYPE_TEXTS = {number: word for word, number in _QUESTION_TYPES.items()}
 MAX_CHAIN = 16
 MAX_RECORDS = 500_000
 
@@ -143,21 +142,6 @@ class LocalRecords:
         return None
 
 
-def type_number(word: str) -> int | None:
-    """Return the number of a question type given as text (``AAAA``, ``TYPE65280``), or None."""
-    word = word.upper()
-    if word in _QUESTION_TYPES:
-        return _QUESTION_TYPES[word]
-    if word.startswith("TYPE") and word[4:].isdecimal() and int(word[4:]) < 65536:
-        return int(word[4:])
-    return None
-
-
-def type_text(number: int) -> str:
-    """Return a question type's number as text (``AAAA``, ``TYPE65280``)."""
-    return _TYPE_TEXTS.get(number, f"TYPE{number}")
-
-
 def parse_record(item: Mapping[str, Any] | Record, setting: str = "records") -> Record:
     """Return a record given as a mapping (``{"name", "type", "data", "ttl"}``), checked; raises SettingError."""
     if isinstance(item, Record):
@@ -260,11 +244,13 @@ def read_hosts(text: str, source: str = "hosts", ttl: int = 300) -> tuple[list[R
             except ValueError as error:
                 skipped.append((number, name[:200], str(error)))
                 continue
-            records.append(Record(tail_text(tail), "A" if address.version == 4 else "AAAA", str(address), ttl, source))
+            records.append(
+                Record(name_to_text(tail), "A" if address.version == 4 else "AAAA", str(address), ttl, source)
+            )
             pointer = address.reverse_pointer
             if position == 0 and pointer not in pointers:
                 pointers.add(pointer)
-                records.append(Record(pointer, "PTR", tail_text(tail), ttl, source))
+                records.append(Record(pointer, "PTR", name_to_text(tail), ttl, source))
     return records, skipped
 
 
@@ -290,7 +276,7 @@ def read_zone(
         if rtype in ("SOA", "NS", "RRSIG", "NSEC", "NSEC3", "DNSKEY", "DS"):
             skipped.append((0, f"{rr.rname} {rtype}", "not a record that is answered from here"))
             continue
-        name = ("*." if rr.rname.label[:1] == (b"*",) else "") + tail_text(
+        name = ("*." if rr.rname.label[:1] == (b"*",) else "") + name_to_text(
             b"".join(bytes((len(x),)) + x for x in rr.rname.label if x != b"*")
         )
         record = Record(name, rtype, str(rr.rdata), min(int(rr.ttl), 604_800), source)

@@ -1,21 +1,20 @@
 """Names that a person types, as the bytes that rules are kept in: checked, lower-cased, IDNs as A-labels.
 
-No I/O; knows errors only. A "tail" is a wire name (RFC 1035 3.1) without the final zero: ``b"\\x03ads\\x03com"``.
+No I/O; knows wire. A "tail" is a wire name (RFC 1035 3.1) without the final zero: ``b"\\x03ads\\x03com"``.
 """
 
 from __future__ import annotations
 
 import ipaddress
-import re
 from typing import NamedTuple
 
+from dnsnb.dns.wire import name_to_text
 from dnsnb.errors import SettingError
 
 EXACT, BELOW, BOTH = 1, 2, 3
 """What a rule's name covers: the name alone, the names below it, or both."""
 
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_")
-_HOST = re.compile(rb"[a-z0-9_.-]+")
 _WORDS = {" ": "a space", "\t": "a tab", "/": "a slash", ":": "a colon", "@": "an at sign", "\n": "a line break"}
 
 
@@ -28,7 +27,7 @@ class RuleName(NamedTuple):
     @property
     def text(self) -> str:
         """The rule as people write it: ``example.com``, ``*.example.com``."""
-        return ("*." if self.scope == BELOW else "") + tail_text(self.tail)
+        return ("*." if self.scope == BELOW else "") + name_to_text(self.tail)
 
 
 def parse_rule_text(text: str, setting: str = "names") -> RuleName:
@@ -80,26 +79,6 @@ def split_labels(name: str) -> list[str]:
         at += 1
     labels.append(name[start:])
     return labels
-
-
-def tail_text(tail: bytes) -> str:
-    """Return a tail (or a wire name) as text: lower case, no final dot, escapes as in RFC 4343; the root is ``.``."""
-    labels = []
-    at = 0
-    while at < len(tail) and (length := tail[at]):
-        labels.append(tail[at + 1 : at + 1 + length])
-        at += length + 1
-    joined = b".".join(labels).lower()
-    if _HOST.fullmatch(joined) and joined.count(b".") == len(labels) - 1:
-        return joined.decode()
-    return ".".join("".join(map(_escaped, label)) for label in labels) or "."
-
-
-def _escaped(octet: int) -> str:
-    char = chr(octet).lower() if octet < 128 else ""
-    if char in (".", "\\", '"', "(", ")", ";", "@", "$"):
-        return "\\" + char
-    return char if 33 <= octet <= 126 else f"\\{octet:03d}"
 
 
 def _label(label: str) -> bytes:

@@ -13,8 +13,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
-from dnsnb.dns.names import BELOW, tail_text
+from dnsnb.dns.names import BELOW
 from dnsnb.dns.special import Patterns, Reply, Special, canonical
+from dnsnb.dns.wire import name_to_text
 
 if TYPE_CHECKING:
     from dnsnb.dns.nametable import NameTable
@@ -154,7 +155,7 @@ class Rules:
                 if verdict.action != "none":
                     return verdict
             elif verdict.action == "block" and verdict.list != "allow_only":
-                return verdict._replace(rule=f"{verdict.rule} (CNAME {tail_text(name)})")
+                return verdict._replace(rule=f"{verdict.rule} (CNAME {name_to_text(name)})")
         return NONE
 
     def matches(self, qname: bytes, qtype: int = 1) -> list[Match]:
@@ -248,7 +249,7 @@ def _without_rewrites(found: list[Match]) -> list[Match]:
 
 
 def _rule_text(tail: bytes, scope: int, level: int) -> str:
-    text = tail_text(tail)
+    text = name_to_text(tail)
     if scope == BELOW:
         text = "*." + text
     return text + "$important" if level in (BLOCK_IMPORTANT, ALLOW_IMPORTANT) else text

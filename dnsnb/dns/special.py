@@ -10,7 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from dnsnb.dns.names import BELOW, BOTH, EXACT, tail_text
+from dnsnb.dns.names import BELOW, BOTH, EXACT
+from dnsnb.dns.wire import name_to_text
 
 MAX_PATTERNS = 20_000
 MAX_REGEX = 1_000
@@ -99,7 +100,7 @@ class Patterns:
 
     def matching(self, qname: bytes) -> list[tuple[int, Special]]:
         """Return (list slot, rule) of the rules whose pattern matches a wire name; linear in the name's length."""
-        text = tail_text(qname)
+        text = name_to_text(qname)
         found = list(self._always)
         found += [item for glob, item in self._globs if glob.matches(text)]
         if self._set is not None:

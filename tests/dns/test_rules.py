@@ -9,10 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dnsnb.dns import listformats
-from dnsnb.dns.names import BELOW, BOTH, EXACT, name_tail, tail_text
+from dnsnb.dns.names import BELOW, BOTH, EXACT, name_tail
 from dnsnb.dns.nametable import Layer, NameTable, hash_tails
 from dnsnb.dns.policy import Policy
 from dnsnb.dns.rules import Rules
+from dnsnb.dns.wire import name_to_text
 
 A, AAAA, TXT = 1, 28, 16
 
@@ -256,7 +257,7 @@ def test_a_table_holds_just_what_its_layers_hold(layers: list[tuple[set[str], in
 @given(st.lists(st.binary(min_size=1, max_size=63), min_size=1, max_size=4))
 def test_any_wire_name_has_a_text_that_means_it(labels: list[bytes]) -> None:
     tail = b"".join(bytes((len(label),)) + label.lower() for label in labels)
-    text = tail_text(tail)
+    text = name_to_text(tail)
     assert text.isascii()
     assert text.isprintable()
     try:
