@@ -84,6 +84,7 @@ class World:
             return Reply(None, 0.0)
         name = str(query.q.qname).rstrip(".").lower()
         reply = query.reply(ra=1, aa=0)
+        reply.header.ad = 0  # nothing here is signed
         delay_ms, truncate, drop = scripted(self.fill, name, query.q.qtype, reply)
         if drop:
             return Reply(None, 0.0)

@@ -1,0 +1,128 @@
+"""What upstreams said, for as long as it holds: bounded by entries and bytes, least recently used out first.
+
+No I/O, no clock of its own; keyed by question (name, type, class, DO, CD).
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator
+
+from dnsnb.dns import wire
+from dnsnb.dns.message import Answer
+from dnsnb.dns.wire import Question
+
+_OVERHEAD = 700  # bytes that an entry takes beside its body, measured
+
+
+class Entry:
+    """One answer kept: `stored` and `expires` on the monotonic clock, `hits` since it was stored."""
+
+    __slots__ = ("answer", "expires", "hits", "refreshing", "stored")
+
+    def __init__(self, answer: Answer, stored: float, expires: float) -> None:
+        self.answer = answer
+        self.stored = stored
+        self.expires = expires
+        self.hits = 0
+        self.refreshing = False
+
+
+class Cache:
+    """Answers by question. `stale_ttl` seconds after its end an entry is still held, for `get_stale` (RFC 8767)."""
+
+    def __init__(self, entries: int = 100_000, size: int = 128 << 20, *, stale_ttl: int = 86_400) -> None:
+        self.limit_entries = entries
+        self.limit_bytes = size
+        self.stale_ttl = stale_ttl
+        self.bytes = 0
+        self.hits = 0
+        self.misses = 0
+        self.stale = 0
+        self.evictions = 0
+        self.version = 1
+        self._entries: OrderedDict[Question, Entry] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def get(self, question: Question, now: float) -> Entry | None:
+        """Return a live entry, and count the hit or miss."""
+        entry = self._entries.get(question)
+        if entry is None or now >= entry.expires:
+            self.misses += 1
+            return None
+        self.hits += 1
+        entry.hits += 1
+        self._entries.move_to_end(question)
+        return entry
+
+    def get_stale(self, question: Question, now: float) -> Entry | None:
+        """Return an entry that has ended, but not for longer than `stale_ttl`."""
+        entry = self._entries.get(question)
+        if entry is None or now >= entry.expires + self.stale_ttl:
+            return None
+        self.stale += 1
+        return entry
+
+    def get_cut(self, question: Question, now: float) -> Entry | None:
+        """Return a live NXDOMAIN of a name above the question's: nothing is below it (RFC 8020 2)."""
+        name = question.qname
+        at = name[0] + 1
+        while at < len(name) - 1:
+            entry = self._entries.get(Question(name[at:], question.qtype, question.qclass, question.do, question.cd))
+            if entry is not None and entry.answer.rcode == wire.NXDOMAIN and now < entry.expires:
+                return entry if len(entry.answer.names) == 1 else None
+            at += name[at] + 1
+        return None
+
+    def put(self, question: Question, answer: Answer, now: float) -> Entry | None:
+        """Keep an answer for `answer.keep` seconds; returns its entry, or None when it may not be kept."""
+        if answer.keep <= 0:
+            return None
+        entry = Entry(answer, now, now + answer.keep)
+        old = self._entries.pop(question, None)
+        if old is not None:
+            self.bytes -= len(old.answer.body) + _OVERHEAD
+        self._entries[question] = entry
+        self.bytes += len(answer.body) + _OVERHEAD
+        while len(self._entries) > self.limit_entries or self.bytes > self.limit_bytes:
+            _, gone = self._entries.popitem(last=False)
+            self.bytes -= len(gone.answer.body) + _OVERHEAD
+            self.evictions += 1
+        self.version += 1
+        return entry
+
+    def flush(self, *, name: bytes | None = None, suffix: bytes | None = None) -> int:
+        """Forget a name, all at and below a suffix (both wire, lower case), or everything; returns how many went."""
+        if name is None and suffix is None:
+            gone = len(self._entries)
+            self._entries.clear()
+            self.bytes = 0
+        else:
+            doomed = [q for q in self._entries if q.qname == name or (suffix is not None and below(q.qname, suffix))]
+            for question in doomed:
+                self.bytes -= len(self._entries.pop(question).answer.body) + _OVERHEAD
+            gone = len(doomed)
+        if gone:
+            self.version += 1
+        return gone
+
+    def resize(self, entries: int, size: int) -> None:
+        """Take new limits; what is over goes at the next `put`."""
+        self.limit_entries = entries
+        self.limit_bytes = size
+
+    def items(self) -> Iterator[tuple[Question, Entry]]:
+        """Yield the entries, most recently used first."""
+        return iter(reversed(self._entries.items()))
+
+
+def below(name: bytes, suffix: bytes) -> bool:
+    """Whether a wire name is `suffix` or below it, by label boundary."""
+    if not name.endswith(suffix):
+        return False
+    at, stop = 0, len(name) - len(suffix)
+    while at < stop:
+        at += name[at] + 1
+    return at == stop
