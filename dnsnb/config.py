@@ -1,0 +1,174 @@
+"""Every setting, checked in one model; and where each value came from: default, file, environment, caller.
+
+Wrong values and unknown keys are SettingErrors that name the key, the value and what would be right.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from dnsnb.errors import SettingError
+
+ENVIRONMENT = "DNSNB_"
+
+
+def _as_list(value: Any) -> Any:
+    """A single text stands for a list of one; the environment separates by commas."""
+    if isinstance(value, str):
+        return [part.strip() for part in value.split(",") if part.strip()]
+    return list(value) if isinstance(value, tuple | set | frozenset) else value
+
+
+Texts = Annotated[tuple[str, ...], BeforeValidator(_as_list)]
+
+
+class Settings(BaseModel):
+    """How a server runs. Immutable: `changed(**values)` gives another."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+    name: str = Field("default", min_length=1, max_length=60, description="what the server calls itself in the log")
+    dns: str = Field("127.0.0.1:0", description="HOST:PORT to answer DNS on; port 0 picks a free one")
+    http: str = Field("127.0.0.1:0", description="HOST:PORT of the API and the event stream; port 0 picks a free one")
+    tls_dns: str | None = Field(None, description="HOST:PORT to answer DNS over TLS on (needs tls_cert and tls_key)")
+    tls_cert: Path | None = Field(None, description="PEM file with the certificate chain")
+    tls_key: Path | None = Field(None, description="PEM file with the private key")
+    upstreams: Texts = Field((), description="who is asked, such as 1.1.1.1 or tls://…; none: the system's resolvers")
+    routes: dict[str, Texts] = Field(default_factory=dict, description="upstreams by domain suffix; the longest wins")
+    strategy: Literal["ordered", "fastest", "parallel", "balanced"] = Field(
+        "ordered", description="which upstream first"
+    )
+    blacklist: Texts = Field((), description="names, or files of names, that are blocked with all below them")
+    whitelist: Texts = Field((), description="names, or files of names, that are exceptions to the blacklist")
+    allow_only: bool = Field(False, description="nothing resolves but what the whitelist names")
+    block_mode: Literal["null", "nxdomain", "nodata", "refused", "address"] = Field(
+        "null", description="how a blocked name is answered; null is 0.0.0.0 and ::"
+    )
+    block_addresses: Texts = Field((), description="the addresses of block_mode 'address'")
+    block_ttl: int = Field(60, ge=0, le=86_400, description="TTL of such an answer, seconds")
+    rebind_protection: bool = Field(False, description="refuse private addresses in the answers of public names")
+    allow_clients: Texts = Field(("127.0.0.0/8", "::1/128"), description="addresses and networks that may ask")
+    rate_limit: float = Field(0, ge=0, description="queries a second and client; 0: no limit")
+    cache_entries: int = Field(100_000, ge=0, le=10_000_000, description="answers kept at most")
+    cache_bytes: int = Field(128 << 20, ge=0, description="memory for answers at most, bytes")
+    ttl_floor: int = Field(0, ge=0, le=3600, description="shortest time that an answer is kept, seconds")
+    ttl_cap: int = Field(86_400, ge=1, le=604_800, description="longest time that an answer is kept, seconds")
+    negative_cap: int = Field(10_800, ge=1, le=86_400, description="the same for NXDOMAIN and no data (RFC 2308 5)")
+    serve_stale: bool = Field(True, description="answer from what has ended when no upstream does (RFC 8767)")
+    prefetch: bool = Field(True, description="refresh popular names before they end")
+    log_driver: str = Field("memory", description="where the query log is kept")
+    cache_driver: str = Field("memory", description="where the cache survives a restart")
+    list_driver: str = Field("memory", description="where edits of the lists are kept")
+    log_rows: int = Field(100_000, ge=0, le=100_000_000, description="rows of the log kept at most")
+    log_days: float = Field(7, gt=0, le=3660, description="days that the log is kept")
+    journal_rows: int = Field(500_000, ge=1000, description="rows that may wait to be written")
+    data: Path | None = Field(None, description="folder for what is to survive a restart")
+    token: str | None = Field(None, min_length=8, repr=False, description="token of the API; random unless given")
+    allow_remote: bool = Field(False, description="let the API be reached from other machines")
+    heartbeat_s: float = Field(30, ge=0.05, le=3600, description="seconds between heartbeats of the event stream")
+    stream_clients: int = Field(1_000, ge=1, le=100_000, description="connections to the event stream at most")
+    fast_paths: bool = Field(True, description="answer repeated questions by their exact bytes")
+
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise _as_setting_error(error) from None
+        self._check()
+
+    def _check(self) -> None:
+        """What the types alone can't say."""
+        from dnsnb.dns.blocking import BlockAnswer
+        from dnsnb.dns.options import EngineOptions
+        from dnsnb.dns.upstream import parse_upstream
+
+        for number, text in enumerate(self.upstreams):
+            parse_upstream(text, f"upstreams[{number}]")
+        for suffix, texts in self.routes.items():
+            for number, text in enumerate(texts):
+                parse_upstream(text, f"routes.{suffix}[{number}]")
+        BlockAnswer(self.block_mode, self.block_ttl, tuple(self.block_addresses))
+        EngineOptions(access=tuple(self.allow_clients)).networks()
+        if self.tls_dns is not None and (self.tls_cert is None or self.tls_key is None):
+            raise SettingError("tls_dns", self.tls_dns, "needs tls_cert and tls_key, two PEM files")
+        for key in ("tls_cert", "tls_key"):
+            path = getattr(self, key)
+            if path is not None and not path.is_file():
+                raise SettingError(key, str(path), "is not a file that can be read")
+
+    def changed(self, **values: Any) -> Settings:
+        """Return these settings with some changed; all are checked again."""
+        given = {key: getattr(self, key) for key in self.model_fields_set}
+        return Settings(**(given | values))
+
+    def public(self) -> dict[str, Any]:
+        """Return the settings as JSON can carry them, without the token."""
+        return self.model_dump(mode="json", exclude={"token"})
+
+    def __repr__(self) -> str:
+        given = ", ".join(f"{k}={getattr(self, k)!r}" for k in sorted(self.model_fields_set) if k != "token")
+        return f"Settings({given})"
+
+    __str__ = __repr__
+
+
+class Sources(dict[str, str]):
+    """Where each setting came from: "default", "file", "environment" or "given"."""
+
+
+def load_settings(
+    file: str | os.PathLike[str] | None = None, environ: Mapping[str, str] | None = None, **given: Any
+) -> tuple[Settings, Sources]:
+    """Return the effective settings, and where each came from: defaults < TOML file < environment < `given`.
+
+    Values of None in `given` count as not given. Raises SettingError.
+    """
+    values: dict[str, Any] = {}
+    sources = Sources(dict.fromkeys(Settings.model_fields, "default"))
+
+    def take(found: Mapping[str, Any], where: str, shown: Callable[[str], str] = str) -> None:
+        for key, value in found.items():
+            if key not in Settings.model_fields:
+                raise SettingError(shown(key), value, f"no such setting{_nearest(key)}")
+            values[key] = value
+            sources[key] = where
+
+    if file is not None:
+        take(_read_file(Path(file)), "file")
+    prefixed = {k[len(ENVIRONMENT) :].lower(): v for k, v in (environ or {}).items() if k.startswith(ENVIRONMENT)}
+    take(prefixed, "environment", lambda key: ENVIRONMENT + key.upper())
+    take({k: v for k, v in given.items() if v is not None}, "given")
+    return Settings(**values), sources
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as stream:
+            return tomllib.load(stream)
+    except OSError as error:
+        raise SettingError("config", str(path), f"can't be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingError("config", str(path), f"is not TOML: {error}") from None
+
+
+def _nearest(key: str) -> str:
+    import difflib
+
+    near = difflib.get_close_matches(key, Settings.model_fields, 1)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def _as_setting_error(error: ValidationError) -> SettingError:
+    first = error.errors(include_url=False)[0]
+    key = ".".join(str(part) for part in first["loc"] if part != "function-before")
+    if first["type"] == "extra_forbidden":
+        return SettingError(key, first["input"], f"no such setting{_nearest(key)}")
+    why = first["msg"][0].lower() + first["msg"][1:]
+    value = first["input"]
+    return SettingError(key, "…" if key == "token" else value, why.replace("input should", "must"))
