@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -36,6 +36,7 @@ class Settings(BaseModel):
     name: str = Field("default", min_length=1, max_length=60, description="what the server calls itself in the log")
     dns: str = Field("127.0.0.1:0", description="HOST:PORT to answer DNS on; port 0 picks a free one")
     http: str = Field("127.0.0.1:0", description="HOST:PORT of the API and the event stream; port 0 picks a free one")
+    http_hosts: Texts = Field((), description="host names, besides its address, that the API may be called by")
     tls_dns: str | None = Field(None, description="HOST:PORT to answer DNS over TLS on (needs tls_cert and tls_key)")
     tls_cert: Path | None = Field(None, description="PEM file with the certificate chain")
     tls_key: Path | None = Field(None, description="PEM file with the private key")
@@ -55,6 +56,7 @@ class Settings(BaseModel):
     rebind_protection: bool = Field(False, description="refuse private addresses in the answers of public names")
     allow_clients: Texts = Field(("127.0.0.0/8", "::1/128"), description="addresses and networks that may ask")
     rate_limit: float = Field(0, ge=0, description="queries a second and client; 0: no limit")
+    rate_burst: float = Field(100, ge=1, description="queries that a client may ask at once above its rate")
     cache_entries: int = Field(100_000, ge=0, le=10_000_000, description="answers kept at most")
     cache_bytes: int = Field(128 << 20, ge=0, description="memory for answers at most, bytes")
     ttl_floor: int = Field(0, ge=0, le=3600, description="shortest time that an answer is kept, seconds")
@@ -67,12 +69,14 @@ class Settings(BaseModel):
     list_driver: str = Field("memory", description="where edits of the lists are kept")
     log_rows: int = Field(100_000, ge=0, le=100_000_000, description="rows of the log kept at most")
     log_days: float = Field(7, gt=0, le=3660, description="days that the log is kept")
-    journal_rows: int = Field(500_000, ge=1000, description="rows that may wait to be written")
-    data: Path | None = Field(None, description="folder for what is to survive a restart")
+    journal_limit: int = Field(500_000, ge=1000, description="rows that may wait to be written")
+    folder: Path | None = Field(None, description="folder for what is to survive a restart")
     token: str | None = Field(None, min_length=8, repr=False, description="token of the API; random unless given")
     allow_remote: bool = Field(False, description="let the API be reached from other machines")
-    heartbeat_s: float = Field(30, ge=0.05, le=3600, description="seconds between heartbeats of the event stream")
-    stream_clients: int = Field(1_000, ge=1, le=100_000, description="connections to the event stream at most")
+    heartbeat_seconds: float = Field(30, ge=0.05, le=3600, description="seconds between heartbeats of the event stream")
+    max_streams: int = Field(1_000, ge=1, le=100_000, description="connections to the event stream at most")
+    replay_events: int = Field(50_000, ge=0, description="events kept for clients that come back")
+    replay_bytes: int = Field(32 << 20, ge=0, description="memory for such events at most, bytes")
     fast_paths: bool = Field(True, description="answer repeated questions by their exact bytes")
 
     def __init__(self, **values: Any) -> None:
@@ -116,6 +120,26 @@ class Settings(BaseModel):
         return f"Settings({given})"
 
     __str__ = __repr__
+
+
+def split_names(texts: Iterable[str], setting: str) -> tuple[list[str], list[Path]]:
+    """Return the names and the files among list entries: what holds a separator, or is there as a file, is a file.
+
+    Raises SettingError for a file that can't be read.
+    """
+    names, files = [], []
+    for number, text in enumerate(texts):
+        path = Path(text).expanduser()
+        if not (os.sep in text or path.suffix in {".txt", ".list", ".hosts"} or path.is_file()):
+            names.append(text)
+            continue
+        try:
+            with path.open("rb"):
+                files.append(path)
+        except OSError as error:
+            why = f"is a list file that can't be read ({error.strerror}); give a name or a readable file"
+            raise SettingError(f"{setting}[{number}]", text, why) from None
+    return names, files
 
 
 class Sources(dict[str, str]):
