@@ -57,6 +57,10 @@ class Cache:
         self._entries.move_to_end(question)
         return entry
 
+    def peek(self, question: Question) -> Entry | None:
+        """Return an entry, ended or not, and count nothing."""
+        return self._entries.get(question)
+
     def get_stale(self, question: Question, now: float) -> Entry | None:
         """Return an entry that has ended, but not for longer than `stale_ttl`."""
         entry = self._entries.get(question)

@@ -8,16 +8,17 @@ from __future__ import annotations
 import ipaddress
 import re
 import zlib
-from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 from dnsnb.dns import adblock, rpz
+from dnsnb.dns.listcontent import CHUNK, ListContent, LoadReport, is_address, sniff
 from dnsnb.dns.names import BELOW, BOTH, EXACT, name_tail
 from dnsnb.dns.nametable import hash_tails, unique_hashes
 from dnsnb.dns.rules import ALLOW, BLOCK
 from dnsnb.dns.special import MAX_PATTERNS, Reply, Special, compile_regex
+from dnsnb.dns.wire import name_to_text
 from dnsnb.errors import SettingError
 
 FORMATS = ("auto", "hosts", "domains", "wildcards", "adblock", "regex", "rpz")
@@ -27,8 +28,6 @@ SMALL = 5_000  # lists up to this many names are kept as names, larger ones as h
 MAX_NAMES = 10_000_000
 MAX_SPECIAL = 50_000
 MAX_LINE = 4_096
-CHUNK = 1 << 17
-SKIPS_SHOWN = 100
 
 _NAME = rb"(?:[a-z0-9_-]{1,63}\.)+[a-z][a-z0-9_-]{0,62}"  # at least one dot; the last label is no number
 _ZERO = rb"(?:0\.0\.0\.0|127\.0\.0\.1|255\.255\.255\.255|::1?|fe80::1%lo0)"
@@ -47,110 +46,6 @@ _LOCAL_NAMES = frozenset(
         "ip6-localnet", "ip6-mcastprefix", "ip6-allnodes", "ip6-allrouters", "ip6-allhosts", "0.0.0.0",
     }
 )  # fmt: skip
-
-
-@dataclass
-class LoadReport:
-    """What became of a list's lines: `lines` read, rules `kept`, `comments`, `skipped` by reason, `examples` of those.
-
-    `examples` are the first 100 skipped lines as (line number, text, reason).
-    """
-
-    format: str = "auto"
-    lines: int = 0
-    kept: int = 0
-    comments: int = 0
-    duplicates: int = 0
-    skipped: Counter[str] = field(default_factory=Counter)
-    examples: list[tuple[int, str, str]] = field(default_factory=list)
-
-    def skip(self, line: int, text: str, why: str) -> None:
-        """Count a line that gives no rule."""
-        if len(self.skipped) < 1000 or why in self.skipped:
-            self.skipped[why] += 1
-        else:
-            self.skipped["other reasons"] += 1
-        if len(self.examples) < SKIPS_SHOWN:
-            self.examples.append((line, text[:200], why))
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return it for JSON."""
-        return {
-            "format": self.format,
-            "lines": self.lines,
-            "kept": self.kept,
-            "comments": self.comments,
-            "duplicates": self.duplicates,
-            "skipped": sum(self.skipped.values()),
-            "reasons": dict(self.skipped.most_common()),
-            "examples": [{"line": n, "text": text, "why": why} for n, text, why in self.examples],
-        }
-
-
-@dataclass
-class ListContent:
-    """A list, read: plain names (few as `names`, many as `hashes`, both by (level, scope)) and what asks for more."""
-
-    report: LoadReport
-    names: dict[tuple[int, int], set[bytes]] = field(default_factory=dict)
-    hashes: dict[tuple[int, int], Any] = field(default_factory=dict)
-    specials: list[Special] = field(default_factory=list)
-    networks: list[tuple[str, Special]] = field(default_factory=list)
-    reply: Reply | None = None
-    packed: bytes = b""
-    kind: str = "block"
-    scope: str = "as written"
-
-    @property
-    def count(self) -> int:
-        """How many rules it holds."""
-        return (
-            sum(map(len, self.names.values()))
-            + sum(map(len, self.hashes.values()))
-            + len(self.specials)
-            + len(self.networks)
-        )
-
-    def text_lines(self) -> Iterator[bytes]:
-        """Yield the list's lines as they were read."""
-        rest = b""
-        unpack = zlib.decompressobj()
-        for at in range(0, len(self.packed), CHUNK):
-            *lines, rest = (rest + unpack.decompress(self.packed[at : at + CHUNK])).split(b"\n")
-            yield from lines
-        if rest:
-            yield rest
-
-
-def sniff(text: bytes) -> str:
-    """Return the format of a list from its beginning: each line votes for what only one format writes."""
-    votes: Counter[str] = Counter()
-    for raw in text[:65536].splitlines()[:2000]:
-        line = raw.strip()
-        if not line or line.startswith((b"#", b"!", b";")):
-            if line.startswith(b"! Title:"):
-                votes["adblock"] += 5
-            continue
-        lower = line.lower()
-        first = lower.split()[0]
-        if re.search(rb"\s(soa|cname)\s|^\$(ttl|origin)\b", lower):
-            votes["rpz"] += 3
-        elif line.startswith((b"||", b"@@", b"|", b"[adblock", b"[Adblock")) or re.search(rb"##|#@#|\^(\$|$)", line):
-            votes["adblock"] += 1
-        elif _address(first.split(b"%")[0]) and len(line.split()) > 1:
-            votes["hosts"] += 1
-        elif line.startswith(b"*.") and re.fullmatch(rb"\*\.[\w.-]+", first):
-            votes["wildcards"] += 1
-        elif re.fullmatch(rb"[\w-]+(\.[\w-]+)*\.?", first, re.ASCII):
-            votes["domains"] += 1
-        elif re.search(rb"^/.*/$|[\\^$()\[\]+?{}|]", line):
-            votes["regex"] += 1
-    if not votes:
-        return "domains"
-    few = votes["domains"] / 10  # an adblock list may hold many bare names
-    if votes["adblock"] and votes["adblock"] + votes["regex"] >= max(few, votes["hosts"], votes["rpz"]):
-        return "adblock"
-    return votes.most_common(1)[0][0]
 
 
 def read_list(
@@ -186,10 +81,60 @@ def read_list(
     return content
 
 
+def each_name(content: ListContent, only: bytes = b"") -> Iterator[tuple[bytes, int]]:
+    """Yield (tail, scope) of a list's plain names, each once; `only` those of lines that hold these letters."""
+    if not content.hashes:
+        for (_, scope), tails in content.names.items():
+            for tail in tails:
+                yield tail, scope
+        return
+    seen: set[int] = set()
+    reader = _Reader(ListContent(LoadReport(), kind=content.kind, scope=content.scope), content.report.format)
+    for line in content.text_lines():
+        if only and only not in line.lower():
+            continue
+        reader.tails.clear()
+        reader.slow(line, 0)
+        for (_, scope), found in reader.tails.items():
+            for tail in found:
+                mark = hash((tail, scope))
+                if mark not in seen:
+                    seen.add(mark)
+                    yield tail, scope
+
+
+def find_line(content: ListContent, rule: str) -> int | None:
+    """Return the number (from 1) of the line that gave a rule, by its text in a verdict; None when there is none."""
+    name = rule.removesuffix("$important").removeprefix("*.").encode()
+    text = b"\n".join(content.text_lines())
+    lower = text.lower()
+    wanted = _Reader(ListContent(LoadReport(), kind=content.kind, scope=content.scope), "adblock")
+    wanted.slow(b"||" + name + b"^", 0)
+    tail = next((tails[0] for tails in wanted.tails.values() if tails), None)
+    at = lower.find(name.lower())
+    for _ in range(1000):
+        if at < 0:
+            return None
+        start, end = lower.rfind(b"\n", 0, at) + 1, lower.find(b"\n", at)
+        line = text[start : end if end >= 0 else len(text)]
+        if line.strip() == rule.encode() or _gives(content, line, tail):
+            return text.count(b"\n", 0, start) + 1
+        at = lower.find(name.lower(), max(end, at + 1)) if end >= 0 else -1
+    return None
+
+
+def _gives(content: ListContent, line: bytes, tail: bytes | None) -> bool:
+    reader = _Reader(ListContent(LoadReport(), kind=content.kind, scope=content.scope), content.report.format)
+    if content.report.format == "rpz":
+        return tail is not None and line.split()[:1] == [name_to_text(tail).encode()]
+    reader.slow(line, 0)
+    return any(tail in tails for tails in reader.tails.values())
+
+
 class _Reader:
     """Reads pieces of text into a `ListContent`."""
 
-    def __init__(self, content: ListContent, known: str, pause: Callable[[], None]) -> None:
+    def __init__(self, content: ListContent, known: str, pause: Callable[[], None] = lambda: None) -> None:
         self.content = content
         self.report = content.report
         self.format = known
@@ -259,7 +204,7 @@ class _Reader:
         """Take one line that isn't a comment; raises ValueError saying why it gives no rule."""
         if self.format == "adblock" or text.startswith(("||", "@@", "|", "/")) or text.endswith("^"):
             first = text.split(maxsplit=1)[0]
-            if not _address(first.encode()) or "^" in text:
+            if not is_address(first.encode()) or "^" in text:
                 self.adblock(text)
                 return
         if self.format == "regex":
@@ -269,7 +214,7 @@ class _Reader:
         if not plain:
             raise ValueError("not a rule")
         address = plain[0].split("%", 1)[0]
-        if _address(address.encode()):
+        if is_address(address.encode()):
             if len(plain) == 1:
                 self.network(address)
                 return
@@ -286,7 +231,7 @@ class _Reader:
             self.one(name_tail(name), self.level, BOTH)
 
     def hosts(self, address: str, names: list[str]) -> None:
-        parsed = ipaddress.ip_address(address)
+        parsed = ipaddress.ipis_address(address)
         nowhere = parsed.is_unspecified or parsed.is_loopback or parsed.is_link_local or address == "255.255.255.255"
         if not nowhere:
             raise ValueError("a hosts line with an address of its own is local data, not a block rule")
@@ -414,11 +359,3 @@ def _lines(text: bytes) -> Iterator[bytes]:
         end = len(text) if end < 0 else end
         yield text[at:end]
         at = end + 1
-
-
-def _address(text: bytes) -> bool:
-    try:
-        ipaddress.ip_address(text.decode("ascii", "replace"))
-    except ValueError:
-        return False
-    return True

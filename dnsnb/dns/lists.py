@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from dnsnb.dns.listformats import ListContent
+from dnsnb.dns.listcontent import ListContent
 from dnsnb.dns.names import BELOW, BOTH, EXACT, RuleName, parse_rule_text
 from dnsnb.dns.nametable import Layer, NameTable
 from dnsnb.dns.networks import Networks

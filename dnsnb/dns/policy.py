@@ -12,7 +12,8 @@ from typing import Any
 
 from dnsnb.dns.clients import ALLOW_ONLY, Directory, Identity, goes_by
 from dnsnb.dns.function import Asker, PolicyFunction
-from dnsnb.dns.listformats import ListContent, read_list
+from dnsnb.dns.listcontent import ListContent
+from dnsnb.dns.listformats import read_list
 from dnsnb.dns.lists import BLACKLIST, WHITELIST, Edit, Lists, NamedList, Staged
 from dnsnb.dns.local import LocalRecords
 from dnsnb.dns.nametable import NameTable

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from dnsnb.dns.listformats import FORMATS, SCOPES, ListContent, LoadReport, read_list
+from dnsnb.dns.listcontent import ListContent, LoadReport
+from dnsnb.dns.listformats import FORMATS, SCOPES, read_list
 from dnsnb.dns.lists import NamedList
 from dnsnb.dns.policy import Policy
 from dnsnb.dns.schedule import Schedule
