@@ -1,0 +1,188 @@
+"""Bytes of a log in, tables of rows out, piece by piece: the same road for whole files, streams and logs being written.
+
+No files, no threads. A reader parses; what is here cuts lines, unwraps, counts, joins and finishes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from dnsnb.errors import LogFormatError
+from dnsnb.formats import columns, wrappers
+from dnsnb.formats.lines import Block
+from dnsnb.formats.report import ImportReport
+from dnsnb.formats.table import Format
+from dnsnb.formats.times import Clock
+
+BLOCK = 8 << 20
+LONGEST = 4 << 20
+
+
+class Context:
+    """What a reader knows of its job: the report, the clock, the name of the source, and the caller's options."""
+
+    def __init__(
+        self, report: ImportReport, clock: Clock, source: str, *, events: bool = False, errors: str = "report",
+        template: str | None = None,
+    ) -> None:  # fmt: skip
+        self.report = report
+        self.clock = clock
+        self.source = source
+        self.events = events
+        self.errors = errors
+        self.template = template
+        self.tail = False
+
+    def skip(self, reason: str, block: Block, mask: Any) -> None:
+        """Report the lines of a block where `mask` is true; raises LogFormatError when the caller wants no line left out."""
+        places = np.flatnonzero(mask)
+        if not len(places):
+            return
+        if self.tail:
+            reason = f"the last line is cut off ({reason})"
+        examples = [(self.source, int(block.numbers[i]), block.line(i)) for i in places[:3]]
+        self.skip_count(reason, len(places), examples)
+
+    def skip_count(self, reason: str, count: int, examples: list[tuple[str, int, str]] | None = None) -> None:
+        """Report records that gave no row."""
+        if count and self.errors == "raise":
+            where = f"{examples[0][0]}:{examples[0][1]}: {examples[0][2]!r}: " if examples else f"{self.source}: "
+            raise LogFormatError(f"{where}{reason}")
+        self.report.skip(reason, count, examples)
+
+
+class Feed:
+    """Turns the bytes of one log (or one rotated set) into finished tables."""
+
+    def __init__(self, row: Format, context: Context, wrapper: str | None = None, block: int = BLOCK) -> None:
+        self.row = row
+        self.context = context
+        self.wrapper = wrapper
+        self.block = block
+        self.reader = row.load().Reader(context)
+        self.joiner = None if context.events else getattr(self.reader, "joiner", None)
+        self._held: list[bytes] = []
+        self._size = 0
+        self._line = 1
+        self._before: int | None = None
+        self._decode: Callable[[bytes], bytes] | None = None
+        self._started = False
+
+    def begin(self, source: str) -> Iterator[pa.Table]:
+        """Start the next file of the set; what the one before left unfinished is parsed first."""
+        yield from self._tail()
+        self.context.source = source
+        self._line = 1
+        self._started = False
+        self._decode = None
+
+    def feed(self, data: bytes, flush: bool = False) -> Iterator[pa.Table]:
+        """Take bytes; yield what is complete. With `flush` the whole lines so far are parsed at once."""
+        if self.row.kind == "bytes":
+            yield from self._done(self.reader.feed(data))
+            return
+        if not self._started and data:
+            self._started = True
+            data = self._opening(data)
+        if self._decode is not None:
+            data = self._decode(data)
+        self._held.append(data)
+        self._size += len(data)
+        if self._size < self.block and not flush:
+            return
+        whole = b"".join(self._held)
+        cut = whole.rfind(b"\n") + 1
+        if not cut:
+            if len(whole) > LONGEST:
+                self.context.skip_count(
+                    "a line longer than 4 MiB", 1, [(self.context.source, self._line, whole[:80].decode("latin-1"))]
+                )
+                whole = b""
+            self._held, self._size = [whole], len(whole)
+            return
+        self._held, self._size = [whole[cut:]], len(whole) - cut
+        yield from self._lines(whole[:cut])
+
+    def finish(self) -> Iterator[pa.Table]:
+        """Parse what is left, and yield the rows that still waited for an answer."""
+        if self.row.kind == "bytes":
+            yield from self._done(self.reader.finish())
+        else:
+            yield from self._tail()
+            if hasattr(self.reader, "finish"):
+                yield from self._done(self.reader.finish())
+        if self.joiner is not None:
+            if self.joiner.unpaired:
+                self.context.report.note(
+                    f"{self.joiner.unpaired:,} queries were let go early: too many waited for an answer"
+                )
+            left = self.joiner.finish()
+            if left is not None and len(left):
+                yield self._finished(left)
+
+    def _opening(self, data: bytes) -> bytes:
+        import codecs
+
+        if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+            decoder = codecs.getincrementaldecoder("utf-16")("replace")
+            self._decode = lambda piece: decoder.decode(piece).encode("utf-8", "replace")
+            self.context.report.note("the file is UTF-16")
+            return data
+        return data.removeprefix(b"\xef\xbb\xbf")
+
+    def _tail(self) -> Iterator[pa.Table]:
+        rest = b"".join(self._held)
+        self._held, self._size = [], 0
+        if rest.strip(b"\0\r\n\t "):
+            self.context.tail = True
+            yield from self._lines(rest)
+            self.context.tail = False
+
+    def _lines(self, data: bytes) -> Iterator[pa.Table]:
+        block = Block(data, self._line)
+        self._line += len(block)
+        report = self.context.report
+        report["lines"] += len(block)
+        if block.nuls:
+            report.note("NUL octets (padding after a power loss, or a sparse file) were left out")
+        empty = block.starts >= block.ends
+        if empty.any():
+            block = block.keep(~empty)
+        if self.wrapper is not None and len(block):
+            outer = block
+            block = wrappers.unwrap(
+                block, self.wrapper, self.context.clock, lambda why, mask: self.context.skip(why, outer, mask)
+            )
+        if len(block):
+            yield from self._done(self.reader.parse(block))
+
+    def _done(self, events: pa.Table | None) -> Iterator[pa.Table]:
+        if events is None or not len(events):
+            return
+        self.context.report["events"] += len(events)
+        if "source" not in events.column_names:
+            events = events.append_column(
+                "source", columns.constant(self.context.source, len(events), columns.CATEGORY)
+            )
+        self._watch(events)
+        rows = events if self.joiner is None else self.joiner.feed(events)
+        if len(rows):
+            yield self._finished(rows)
+
+    def _watch(self, events: pa.Table) -> None:
+        if "time" not in events.column_names or getattr(self.joiner, "by_time", False):
+            return
+        micros = events.column("time").cast(pa.int64()).drop_null().to_numpy()
+        if len(micros):
+            steps = np.diff(micros, prepend=micros[0] if self._before is None else self._before)
+            self.context.report["clock_steps"] += int((steps < -60_000_000).sum())
+            self._before = int(micros[-1])
+
+    def _finished(self, rows: pa.Table) -> pa.Table:
+        table = columns.finish(rows, self.context.source, self.context.events)
+        self.context.report["rows"] += len(table)
+        return table

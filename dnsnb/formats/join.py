@@ -1,0 +1,173 @@
+"""Queries and their answers become one row: who belongs to whom, decided by key and order, across the pieces of a stream.
+
+Pure; knows numpy and pyarrow. What waits for its other half is bounded and counted.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from dnsnb.formats.columns import KIND, QUERY, _coded
+
+Ints = np.ndarray[Any, np.dtype[Any]]
+LIMIT = 400_000
+
+
+class Joiner:
+    """Pairs each query with the first answer of the same key at or after it, within `window_s` seconds.
+
+    One answer may serve several queries (retries, duplicates). Answers that nobody asked for stand as rows of their own.
+    `keys` are columns; a null matches a null alone. Further kinds (`NOTE`) are laid over a row in the same way, but
+    are rows of their own only where `keep_notes` says so. `latency` False: the log's times are too coarse to tell it.
+    `lazy`: rows pass straight through until the log shows its first answer or note.
+    """
+
+    def __init__(
+        self,
+        keys: tuple[str, ...],
+        window_s: float = 30.0,
+        *,
+        by_time: bool = False,
+        keep_notes: bool = True,
+        latency: bool = True,
+        lazy: bool = False,
+    ) -> None:
+        self.keys = keys
+        self.window = int(window_s * 1_000_000)
+        self.by_time = by_time
+        self.keep_notes = keep_notes
+        self.latency = latency
+        self.pairs = not lazy
+        self.waiting: pa.Table | None = None
+        self.unpaired = 0
+
+    def feed(self, events: pa.Table) -> pa.Table:
+        """Take events in the order of the log; return the rows that are complete."""
+        straight = self._straight(events)
+        return straight if straight is not None else self._pair(events, last=False)
+
+    def finish(self) -> pa.Table | None:
+        """Return the rows that still waited; their answers never came."""
+        if self.waiting is None:
+            return None
+        return self._pair(None, last=True)
+
+    def _straight(self, events: pa.Table) -> pa.Table | None:
+        if not self.pairs and pc.max(events.column(KIND)).as_py() == QUERY:
+            return events.drop_columns([c for c in (KIND, "event") if c in events.column_names])
+        self.pairs = True
+        return None
+
+    def _pair(self, events: pa.Table | None, last: bool) -> pa.Table:
+        parts = [t for t in (self.waiting, events) if t is not None]
+        table = pa.concat_tables(parts, promote_options="permissive") if len(parts) > 1 else parts[0]
+        table = table.combine_chunks()
+        self.waiting = None
+        times = table.column("time").cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False)
+        kinds = table.column(KIND).to_numpy(zero_copy_only=False)
+        if self.by_time and len(times):
+            order = np.lexsort((kinds, times))
+            if (np.diff(order) != 1).any():
+                table, times, kinds = table.take(pa.array(order)), times[order], kinds[order]
+        codes = self._codes(table)
+        asked = np.flatnonzero(kinds == QUERY)
+        taken = np.zeros(len(table), bool)
+        found: dict[int, Ints] = {}
+        for kind in np.unique(kinds[kinds > QUERY]):
+            answers = np.flatnonzero(kinds == kind)
+            match = _first_after(codes, times, asked, answers, self.window)
+            found[int(kind)] = match
+            taken[match[match >= 0]] = True
+        done = np.ones(len(asked), bool)
+        if not last and len(asked):
+            first = found.get(1, np.full(len(asked), -1))
+            young = times[asked] > times.max() - self.window
+            wait = (first < 0) & young
+            if wait.sum() > LIMIT:
+                early = np.flatnonzero(wait)[: int(wait.sum()) - LIMIT]
+                self.unpaired += len(early)
+                wait[early] = False
+            done = ~wait
+            if wait.any():
+                # an answer or note that a waiting query has already drawn must wait with it
+                drawn = np.unique(
+                    np.concatenate([m[wait & (m >= 0)] for m in found.values()] or [np.zeros(0, np.int64)])
+                )
+                self.waiting = table.take(pa.array(np.sort(np.concatenate([asked[wait], drawn.astype(np.int64)]))))
+        alone = ~taken & (kinds > QUERY)
+        if not self.keep_notes:
+            alone &= kinds == 1
+        rows = np.concatenate([asked[done], np.flatnonzero(alone)])
+        index = {kind: np.concatenate([m[done], np.full(int(alone.sum()), -1)]) for kind, m in found.items()}
+        order = np.argsort(rows, kind="stable")
+        return self._laid_over(table, rows[order], {k: m[order] for k, m in index.items()}, times)
+
+    def _codes(self, table: pa.Table) -> Ints:
+        total = np.zeros(len(table), np.int64)
+        size = 1
+        for key in self.keys:
+            if key not in table.column_names:
+                continue
+            coded = _coded(table.column(key))
+            part = coded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64) + 1
+            width = len(coded.dictionary) + 1
+            if size * width > 1 << 60:
+                _, total = np.unique(total, return_inverse=True)
+                size = int(total.max(initial=0)) + 1
+            total = total * width + part
+            size *= width
+        return np.unique(total, return_inverse=True)[1].astype(np.int64)
+
+    def _laid_over(self, table: pa.Table, rows: Ints, found: dict[int, Ints], times: Ints) -> pa.Table:
+        out = {}
+        take = pa.array(rows)
+        picks = {k: pa.array(m, mask=m < 0) for k, m in found.items() if (m >= 0).any()}
+        for name in table.column_names:
+            if name in (KIND, "event"):
+                continue
+            column = table.column(name)
+            values = column.take(take)
+            if name not in ("time", "id"):
+                for pick in picks.values():
+                    over = column.take(pick)
+                    if over.null_count == len(over):
+                        continue
+                    values = over if values.null_count == len(values) else _coalesce(values, over)
+            out[name] = values
+        answer = found.get(1)
+        if self.latency and answer is not None and len(rows):
+            lag = np.where(answer >= 0, times[answer] - times[rows], 0) / 1000.0
+            good = (answer >= 0) & (times[rows] != 0) & (lag >= 0)
+            measured = pa.array(lag.astype(np.float32), mask=~good)
+            known = out.get("latency_ms")
+            out["latency_ms"] = measured if known is None else pc.coalesce(known, measured)
+        return pa.table(out)
+
+
+def _coalesce(values: Any, over: Any) -> Any:
+    if pa.types.is_dictionary(values.type):
+        return _coded(pc.coalesce(values.cast(pa.string()), over.cast(pa.string()))).cast(values.type)
+    if values.null_count == 0:
+        return values
+    if pa.types.is_list(values.type):
+        return pc.if_else(pc.is_valid(values), values, over)
+    return pc.coalesce(values, over)
+
+
+def _first_after(codes: Ints, times: Ints, asked: Ints, answers: Ints, window: int) -> Ints:
+    """Return for each asked row the place of the first answer of its code at or after it, or -1."""
+    if not len(answers) or not len(asked):
+        return np.full(len(asked), -1, np.int64)
+    width = np.int64(len(codes) + 1)
+    ranks = codes[answers] * width + answers
+    order = np.argsort(ranks, kind="stable")
+    ranks = ranks[order]
+    place = np.searchsorted(ranks, codes[asked] * width + asked)
+    candidate = answers[order[np.minimum(place, len(order) - 1)]]
+    good = (place < len(order)) & (codes[candidate] == codes[asked])
+    good &= (times[candidate] - times[asked] <= window) | (times[asked] == 0)
+    return np.where(good, candidate, -1)

@@ -1,0 +1,102 @@
+"""Lines of JSON as columns: Arrow's parser for whole blocks, orjson line by line where that one refuses.
+
+Pure; knows lines and pyarrow. A bad line costs itself alone.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.json as pj
+
+from dnsnb.formats.feeding import Context
+from dnsnb.formats.lines import Block
+
+
+def read(block: Block, wanted: pa.Schema, context: Context) -> tuple[pa.Table, Any]:
+    """Return the wanted keys of each line (absent and wrongly typed ones null) and the lines' numbers.
+
+    Lines that are no JSON objects are reported. Other keys are left alone.
+    """
+    whole = len(block) and int(block.ends[-1]) + 2 >= block.size
+    data = memoryview(block.data)[: block.size] if whole else b"".join(_lines(block))
+    try:
+        table = pj.read_json(
+            pa.BufferReader(pa.py_buffer(data)),
+            read_options=pj.ReadOptions(block_size=max(1 << 20, min(block.size + 1, 4 << 20))),
+            parse_options=pj.ParseOptions(explicit_schema=wanted, unexpected_field_behavior="ignore"),
+        )
+        if len(table) == len(block):
+            return table.combine_chunks(), block.numbers
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowKeyError, pa.ArrowTypeError):
+        pass
+    return _slowly(block, wanted, context)
+
+
+def _lines(block: Block) -> list[bytes]:
+    data = block.data
+    return [data[s:e] + b"\n" for s, e in zip(block.starts.tolist(), block.ends.tolist(), strict=True)]
+
+
+def _slowly(block: Block, wanted: pa.Schema, context: Context) -> tuple[pa.Table, Any]:
+    items, numbers = objects(block, context)
+    return table_of(items, wanted), numbers
+
+
+def objects(block: Block, context: Context) -> tuple[list[dict[str, Any]], Any]:
+    """Return each line's object and the lines' numbers; lines that are no JSON objects are reported."""
+    import orjson
+
+    items: list[dict[str, Any]] = []
+    good = np.zeros(len(block), bool)
+    data = block.data
+    for i, (start, end) in enumerate(zip(block.starts.tolist(), block.ends.tolist(), strict=True)):
+        try:
+            item = orjson.loads(data[start:end])
+        except orjson.JSONDecodeError:
+            continue
+        if isinstance(item, dict):
+            good[i] = True
+            items.append(item)
+    context.skip("not a JSON object", block, ~good)
+    return items, block.numbers[good]
+
+
+def table_of(items: list[dict[str, Any]], wanted: pa.Schema) -> pa.Table:
+    """Return objects as a table of the wanted keys; a value of another type is converted where that is sure, else null."""
+    arrays = [pa.array([fitted(item.get(field.name), field.type) for item in items], field.type) for field in wanted]
+    return pa.Table.from_arrays(arrays, schema=wanted)
+
+
+def fitted(value: Any, kind: pa.DataType) -> Any:
+    """Return a JSON value as an Arrow type would hold it, or None."""
+    if value is None:
+        return None
+    if pa.types.is_string(kind):
+        if isinstance(value, str):
+            return value
+        if isinstance(value, bool):
+            return str(value).lower()
+        return str(value) if isinstance(value, (int, float)) else None
+    if pa.types.is_boolean(kind):
+        return value if isinstance(value, bool) else {"true": True, "false": False}.get(str(value).lower())
+    if pa.types.is_integer(kind) or pa.types.is_floating(kind):
+        try:
+            number = float(value) if not isinstance(value, (list, dict)) else math.nan
+        except (ValueError, OverflowError):
+            return None
+        if not math.isfinite(number):
+            return None
+        if pa.types.is_floating(kind):
+            return number
+        exact = int(value) if isinstance(value, (int, str)) and str(value).lstrip("-").isdigit() else int(number)
+        return exact if -(1 << 31 if kind.bit_width == 32 else 1 << 63) <= exact < (1 << (kind.bit_width - 1)) else None
+    if pa.types.is_list(kind):
+        values = value if isinstance(value, list) else [value]
+        return [fitted(v, kind.value_type) for v in values]
+    if pa.types.is_struct(kind):
+        return {f.name: fitted(value.get(f.name), f.type) for f in kind} if isinstance(value, dict) else None
+    return None

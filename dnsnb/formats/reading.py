@@ -1,0 +1,210 @@
+"""`read_log`: which files, which format, one table after the other, one frame with its report.
+
+Knows opening, sniff, feeding and schema. Formats are loaded by the table.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from dnsnb import schema
+from dnsnb.errors import LogFormatError, SettingError
+from dnsnb.formats import columns, opening, sniff, wrappers
+from dnsnb.formats.feeding import Context, Feed
+from dnsnb.formats.lines import Block
+from dnsnb.formats.report import ImportReport
+from dnsnb.formats.table import FORMATS, Format
+from dnsnb.formats.times import Clock, zone_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Options:
+    """The settings of one import, checked."""
+
+    def __init__(
+        self, format: str = "auto", tz: Any = None, year: int | None = None, errors: str = "report",
+        rows: str = "queries", template: str | None = None,
+    ) -> None:  # fmt: skip
+        if format != "auto" and format not in FORMATS:
+            raise SettingError("format", format, f"not a format we know; one of auto, {', '.join(FORMATS)}")
+        if errors not in ("report", "raise"):
+            raise SettingError("errors", errors, "must be 'report' (leave bad lines out and say so) or 'raise'")
+        if rows not in ("queries", "events"):
+            raise SettingError("rows", rows, "must be 'queries' (one row a query) or 'events' (one row a line)")
+        if year is not None and not (isinstance(year, int) and 1970 <= year < 2200):
+            raise SettingError("year", year, "must be the year of the first line, such as 2026")
+        zone_of(tz)
+        self.format, self.tz, self.year, self.errors, self.template = format, tz, year, errors, template
+        self.events = rows == "events"
+
+
+def read_log(source: Any, **settings: Any) -> pd.DataFrame:
+    """Return a DNS log as a frame; the door `dnsnb.formats.read_log` says how."""
+    options = Options(**settings)
+    report = ImportReport()
+    begun = time.perf_counter()
+    found = list(tables(source, options, report))
+    table = pa.concat_tables(found, promote_options="permissive") if found else schema.arrow_schema().empty_table()
+    conclude(report, table, begun)
+    frame = schema.to_frame(table)
+    frame.attrs["import"] = report
+    return frame
+
+
+def conclude(report: ImportReport, table: pa.Table, begun: float) -> None:
+    """Write into the report what is known at the end."""
+    import pyarrow.compute as pc
+
+    report["seconds"] = round(time.perf_counter() - begun, 3)
+    report["rows"] = len(table)
+    if len(table):
+        span = pc.min_max(table.column("time"))
+        report["first"], report["last"] = (
+            v.isoformat() if (v := span[k].as_py()) is not None else None for k in ("min", "max")
+        )
+
+
+def tables(source: Any, options: Options, report: ImportReport) -> Iterator[pa.Table]:
+    """Yield finished tables (schema, then extras) of all files that a source names, rotated sets as one log."""
+    inputs = opening.find(source, report)
+    refused: list[LogFormatError] = []
+    plans: list[tuple[opening.Input, Format, str | None]] = []
+    for one in inputs:
+        try:
+            row, wrapper = recognise(one, options)
+        except LogFormatError as error:
+            if len(inputs) == 1:
+                raise
+            refused.append(error)
+            continue
+        plans.append((one, row, wrapper))
+    if not plans:
+        raise LogFormatError("; ".join(str(e) for e in refused[:3]))
+    for error in refused:
+        report.skip("a file that is not a DNS log we know", 1, [(str(error).split(":")[0], 0, str(error))])
+    report["files"] = [one.name for one, _, _ in plans]
+    report["format"] = ", ".join(dict.fromkeys(row.name for _, row, _ in plans))
+    for group in _sets(plans):
+        joined = [t for t in _read_set(group, options, report) if len(t)]
+        if joined:
+            yield from joined
+
+
+def recognise(one: opening.Input, options: Options) -> tuple[Format, str | None]:
+    """Return the format of an input and the wrapper that its lines are in; raises LogFormatError."""
+    raw = one.head
+    head = sniff.Head(raw, one.name, path=one.path)
+    wrapper = None
+    if not head.raw.strip(b"\0"):
+        raise sniff.unknown(head, {})
+    if options.format != "auto":
+        row = FORMATS[options.format]
+        if row.kind != "lines":
+            if not row.load().score(head):
+                raise LogFormatError(f"{one.name}: not a {row.title}: it starts {raw[:16]!r}")
+            return row, None
+        if head.binary:
+            raise LogFormatError(f"{one.name}: not a {row.title}: found binary data that starts {raw[:8].hex(' ')}")
+        plain = int(row.load().score(head))
+        inner, wrapper = _unwrapped(one, head, options)
+        return row, wrapper if inner is not None and int(row.load().score(inner)) > plain else None
+    row_found, scores = sniff.sniff(head)
+    if not head.binary and (row_found is None or scores[row_found.name] < 90):
+        inner, wrapper = _unwrapped(one, head, options)
+        if inner is not None:
+            better, inner_scores = sniff.sniff(inner)
+            if better is not None and inner_scores[better.name] > max(scores.values(), default=0):
+                return better, wrapper
+    if row_found is None:
+        raise sniff.unknown(head, scores)
+    return row_found, None
+
+
+def _unwrapped(one: opening.Input, head: sniff.Head, options: Options) -> tuple[sniff.Head | None, str | None]:
+    cut = head.raw.rfind(b"\n") + 1 or len(head.raw)
+    block = Block(head.raw[:cut].removeprefix(b"\xef\xbb\xbf"))
+    block = block.keep(block.starts < block.ends)
+    kind = wrappers.detect(block)
+    if kind is None:
+        return None, None
+    clock = Clock(ImportReport(), options.tz or "UTC", options.year, one.modified)
+    inner = wrappers.unwrap(block, kind, clock, lambda why, mask: None)
+    return sniff.Head(head.raw, one.name, [inner.line(i) for i in range(min(len(inner), 200))]), kind
+
+
+def _sets(
+    plans: list[tuple[opening.Input, Format, str | None]],
+) -> list[list[tuple[opening.Input, Format, str | None]]]:
+    groups: list[list[tuple[opening.Input, Format, str | None]]] = []
+    keys: list[Any] = []
+    for plan in plans:
+        one, row, _ = plan
+        key = (
+            (one.path.parent, opening.stem(one.path), row.name)
+            if one.path is not None and row.kind != "path"
+            else object()
+        )
+        if groups and keys[-1] == key:
+            groups[-1].append(plan)
+        else:
+            groups.append([plan])
+            keys.append(key)
+    return groups
+
+
+def _read_set(
+    group: list[tuple[opening.Input, Format, str | None]], options: Options, report: ImportReport
+) -> Iterator[pa.Table]:
+    first, row, wrapper = group[0]
+    clock = Clock(report, options.tz, options.year, first.modified)
+    name = first.path.name if first.path is not None else first.name
+    context = Context(report, clock, name, events=options.events, errors=options.errors, template=options.template)
+    if row.kind == "path":
+        for events in row.load().read(first, context):
+            report["events"] += len(events)
+            report["lines"] += len(events)
+            if len(events):
+                table = columns.finish(events, name, options.events)
+                yield table
+        return
+    feed = Feed(row, context, wrapper)
+    found: list[pa.Table] = []
+    order: dict[str, int] = {}
+    for place, (one, _, _) in enumerate(group):
+        name = one.path.name if one.path is not None else one.name
+        order.setdefault(name, place)
+        yield from _held(feed.begin(name), feed, found)
+        for piece in one.pieces():
+            report["bytes"] += len(piece)
+            yield from _held(feed.feed(piece), feed, found)
+        if one.cut:
+            report.note(f"{one.name}: {one.cut}")
+    yield from _held(feed.finish(), feed, found)
+    if found:
+        yield _in_line_order(pa.concat_tables(found, promote_options="permissive"), order)
+
+
+def _held(parts: Iterator[pa.Table], feed: Feed, found: list[pa.Table]) -> Iterator[pa.Table]:
+    """Pass tables on; those of a format that joins are kept back, to be put in the order of their lines."""
+    if feed.joiner is None:
+        yield from parts
+    else:
+        found.extend(parts)
+
+
+def _in_line_order(table: pa.Table, order: dict[str, int]) -> pa.Table:
+    numbers = table.column("id").fill_null(-1).to_numpy()
+    if len(order) > 1:
+        sources = columns._coded(table.column("source"))
+        rank = np.array([order.get(s, len(order)) for s in sources.dictionary.to_pylist()], np.int64)
+        numbers = rank[sources.indices.to_numpy(zero_copy_only=False)] * (1 << 44) + numbers
+    if (np.diff(numbers) >= 0).all():
+        return table
+    return table.take(pa.array(np.argsort(numbers, kind="stable")))

@@ -1,0 +1,96 @@
+"""What a reader did with a file: how much it took in, what it left out and why, what it had to assume.
+
+A dict, so that it survives `frame.attrs`, pickling and Parquet metadata. Knows nothing of formats.
+"""
+
+from __future__ import annotations
+
+import html
+from typing import Any
+
+EXAMPLES = 3
+
+
+class ImportReport(dict[str, Any]):
+    """The report of one import; also readable as attributes (`report.rows`, `report.skipped`).
+
+    Keys: `files`, `format`, `lines`, `events`, `rows`, `bytes`, `skipped` (reason -> {"count", "examples": [[file, line, text]]}),
+    `notes`, `year`, `zone`, `clock_steps`, `first`, `last` (ISO 8601, UTC), `seconds`.
+    """
+
+    def __init__(self, *args: Any, **fields: Any) -> None:
+        super().__init__(
+            files=[], format=None, lines=0, events=0, rows=0, bytes=0, skipped={}, notes=[], year=None, zone=None,
+            clock_steps=0, first=None, last=None, seconds=0.0,
+        )  # fmt: skip
+        self.update(*args, **fields)
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self[name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+    def __deepcopy__(self, memo: Any) -> ImportReport:
+        return self  # pandas copies attrs with every operation; the report is history and does not change
+
+    def skip(self, reason: str, count: int, examples: list[tuple[str, int, str]] | None = None) -> None:
+        """Count lines (or records) that gave no row, keeping the first few as examples."""
+        if count <= 0:
+            return
+        entry = self["skipped"].setdefault(reason, {"count": 0, "examples": []})
+        entry["count"] += int(count)
+        for file, line, text in examples or ():
+            if len(entry["examples"]) < EXAMPLES:
+                entry["examples"].append([file, int(line), text[:200]])
+
+    def note(self, text: str) -> None:
+        """Say once what was assumed or repaired."""
+        if text not in self["notes"] and len(self["notes"]) < 50:
+            self["notes"].append(text)
+
+    @property
+    def skipped_count(self) -> int:
+        """How many lines or records gave no row."""
+        return sum(entry["count"] for entry in self["skipped"].values())
+
+    def __str__(self) -> str:
+        lines = [f"{label:<12}{value}" for label, value in self._facts()]
+        for reason, entry in self["skipped"].items():
+            lines.append(f"  {entry['count']:>9,}  {reason}")
+            lines += [f"             {file}:{line}: {_printable(text)}" for file, line, text in entry["examples"]]
+        return "\n".join(lines)
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        rows = "".join(f"<tr><th>{label}</th><td>{html.escape(str(value))}</td></tr>" for label, value in self._facts())
+        for reason, entry in self["skipped"].items():
+            shown = "".join(
+                f"<br><code>{html.escape(f'{f}:{n}: {_printable(t)}')}</code>" for f, n, t in entry["examples"]
+            )
+            rows += f"<tr><th>{entry['count']:,}</th><td>{html.escape(reason)}{shown}</td></tr>"
+        return f'<table class="dnsnb-import"><caption>import report</caption>{rows}</table>'
+
+    def _facts(self) -> list[tuple[str, str]]:
+        files = self["files"]
+        facts = [
+            (
+                "files",
+                ", ".join(_printable(f) for f in files[:3]) + (f" and {len(files) - 3} more" if len(files) > 3 else ""),
+            ),
+            ("format", str(self["format"])),
+            ("lines", f"{self['lines']:,}"),
+            ("rows", f"{self['rows']:,}"),
+            ("skipped", f"{self.skipped_count:,}"),
+        ]
+        if self["first"]:
+            facts.append(("time", f"{self['first']} to {self['last']}"))
+        facts += [(k, str(self[k])) for k in ("year", "zone") if self[k] is not None]
+        if self["clock_steps"]:
+            facts.append(("clock steps", f"{self['clock_steps']:,} (the time went back by more than a minute)"))
+        return facts + [("note", _printable(note)) for note in self["notes"]]
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
