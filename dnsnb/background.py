@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Future
 from contextlib import ExitStack
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, overload
 
 T = TypeVar("T")
 
 
 class BackgroundLoop:
-    """An asyncio loop in a daemon thread (an anyio portal); `close()` stops it, and so does the end of the process.
+    """An asyncio loop in a daemon thread (an anyio portal); `close()` stops it, and so does the process's end.
 
     Only asyncio is used: aiohttp knows no other loop. Raises RuntimeError when used after `close()` or in a forked child.
     """
@@ -35,13 +35,18 @@ class BackgroundLoop:
         """True after `close()`, and in a child that was forked from the owner: threads don't cross a fork."""
         return self._closed or os.getpid() != self._pid
 
-    def call(self, function: Callable[..., Awaitable[T] | T], *args: Any) -> T:
+    @overload
+    def call(self, function: Callable[..., Coroutine[Any, Any, T]], *args: Any) -> T: ...
+    @overload
+    def call(self, function: Callable[..., T], *args: Any) -> T: ...
+    def call(self, function: Callable[..., Any], *args: Any) -> Any:
         """Run a function or coroutine function in the loop, wait, and return its result or raise its error."""
-        return self._open().call(function, *args)  # type: ignore[arg-type]
+        return self._open().call(function, *args)
 
     def start(self, function: Callable[..., Awaitable[T]], *args: Any) -> Future[T]:
         """Start a coroutine function in the loop; cancelling the future cancels the task."""
-        return self._open().start_task_soon(function, *args)
+        future: Future[T] = self._open().start_task_soon(function, *args)
+        return future
 
     def close(self) -> None:
         """Cancel what still runs and end the thread; closing twice, or in a forked child, does nothing."""

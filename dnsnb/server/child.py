@@ -1,0 +1,58 @@
+"""The process behind `embed.InProcess`: settings come in by standard input, and its end is the sign to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import sys
+from typing import Any
+
+from dnsnb.config import Settings
+from dnsnb.errors import SettingError
+
+
+def main() -> int:
+    """Run a server until standard input ends; returns the exit status."""
+    line = sys.stdin.buffer.readline()
+    try:
+        settings = Settings(**json.loads(line))
+        return asyncio.run(_serve(settings))
+    except SettingError as error:
+        _say({"setting": error.setting, "value": repr(error.value), "why": error.why})
+    except Exception as error:
+        _say({"error": f"{type(error).__name__}: {error}"})
+    return 2
+
+
+async def _serve(settings: Settings) -> int:
+    from dnsnb.server.server import Server
+
+    loop = asyncio.get_running_loop()
+    ended = asyncio.Event()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(loop, "add_signal_handler"):
+        loop.add_signal_handler(signal.SIGTERM, ended.set)
+    reader = asyncio.StreamReader()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    async with Server(settings) as server:
+        _say({"dns": server.dns_address, "http": server.http_url, "token": server.token})
+        watch = asyncio.create_task(_until_end(reader, ended))
+        await ended.wait()
+        watch.cancel()
+    return 0
+
+
+async def _until_end(reader: asyncio.StreamReader, ended: asyncio.Event) -> None:
+    while await reader.read(4096):
+        pass
+    ended.set()
+
+
+def _say(message: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(message) + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
