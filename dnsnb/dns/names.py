@@ -48,6 +48,16 @@ def parse_rule_text(text: str, setting: str = "names") -> RuleName:
     return RuleName(tail, scope)
 
 
+def parse_name(text: str, setting: str = "name") -> bytes:
+    """Return a typed name in wire form, lower case; ``.`` is the root. Raises SettingError quoting the culprit."""
+    if not isinstance(text, str):
+        raise SettingError(setting, text, "a name must be text, such as 'www.example.com'")
+    try:
+        return b"\0" if text.strip() == "." else name_tail(text.strip()) + b"\0"
+    except ValueError as error:
+        raise SettingError(setting, text, str(error)) from None
+
+
 def name_tail(name: str) -> bytes:
     """Return a typed name as a tail; raises ValueError saying what is wrong and what would be right."""
     if name in ("", ".", "*"):

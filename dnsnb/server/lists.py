@@ -56,6 +56,7 @@ class ListState:
     """How a list fares: when it was `checked` and `loaded` (epoch seconds), its `error`, its copy's marks."""
 
     source: ListSource
+    kept: bool = True
     checked: float | None = None
     loaded: float | None = None
     error: str | None = None
@@ -91,11 +92,11 @@ class ListKeeper:
 
     # --- commands ---
 
-    async def add(self, settings: Mapping[str, Any], *, trusted: bool = False) -> dict[str, Any]:
+    async def add(self, settings: Mapping[str, Any], *, trusted: bool = False, kept: bool = True) -> dict[str, Any]:
         """Add a list, or replace the source of one: read it first, then keep it, then let it hold.
 
-        `trusted` settings (a person's own Python or command line) may name any file. Raises SettingError or FetchError,
-        and then everything is as it was.
+        `trusted` settings (a person's own Python or command line) may name any file; with `kept` false the list ends with
+        the server. Raises SettingError or FetchError, and then everything is as it was.
         """
         source, text = parse_source(settings)
         if source.path is not None and not trusted:
@@ -104,7 +105,7 @@ class ListKeeper:
             known = self.policy.lists.get(source.name)
             if known is not None and known.kind != source.kind:
                 raise SettingError("list.kind", source.kind, f"the list {source.name!r} is a list to {known.kind}")
-            state = ListState(source)
+            state = ListState(source, kept=kept)
             if text is None:
                 text = await self._obtain(state)
             assert text is not None
@@ -116,7 +117,8 @@ class ListKeeper:
             before = self.states.get(source.name)
             self.states[source.name] = state
             try:
-                await self._keep(source, text)
+                if kept:
+                    await self._keep(source, text)
             except OSError as error:
                 if before is None:
                     del self.states[source.name]
@@ -252,6 +254,7 @@ class ListKeeper:
         return [
             state.source.as_dict() | {"etag": state.etag, "modified": state.modified, "checked": state.checked}
             for state in self.states.values()
+            if state.kept
         ]
 
     # --- inside ---
@@ -265,7 +268,8 @@ class ListKeeper:
                 held = self.policy.lists[source.name].content
                 if content.count == 0 and held is not None and held.count > 0:
                     raise FetchError("it holds no rule any more: the last good copy stays")
-                await asyncio.to_thread(self.store.save_copy, source.name, text)
+                if state.kept:
+                    await asyncio.to_thread(self.store.save_copy, source.name, text)
                 await self._install(state, content)
             state.error, state.failures = None, 0
         except (DnsnbError, OSError) as error:
