@@ -102,11 +102,14 @@ class Stream:
 
 
 class SSEResponder:
-    """All streams of a server. `states()` yields (channel, data) as they are now, for who connects or fell behind."""
+    """All streams of a server.
+
+    Whoever owns it sets `states`, which yields (channel, data) as they are now, for who connects or fell behind;
+    `on_presence`, which hears when somebody is there and when nobody is; and `heartbeat`, what a heartbeat says.
+    """
 
     def __init__(
         self,
-        states: States,
         *,
         max_streams: int = 1000,
         replay_events: int = 50_000,
@@ -115,17 +118,17 @@ class SSEResponder:
         stall_seconds: float = STALL_SECONDS,
         wall: Callable[[], int] = time.time_ns,
     ) -> None:
-        self._now_ms = lambda: wall() // 1_000_000
+        self._now_ms: Callable[[], int] = lambda: wall() // 1_000_000
         self.ring = Ring(str(wall() // 1_000_000), replay_events, replay_bytes, self._now_ms)
         self.streams: set[Stream] = set()
         self.max_streams = max_streams
         self.heartbeat_seconds = heartbeat_seconds
         self.stall_seconds = stall_seconds
+        self.states: States = lambda: ()
         self.on_presence: Callable[[bool], None] = lambda _: None
         self.heartbeat: Callable[[], Any] = lambda: {"clients": len(self.streams)}
         self.accepted = self.rejected = self.stalled = 0
         self.outcomes: Counter[str] = Counter()
-        self._states = states
         self._past_events: Counter[str] = Counter()
         self._past_bytes: Counter[str] = Counter()
         self._past_dropped = self._past_replayed = 0
@@ -216,9 +219,10 @@ class SSEResponder:
         filters = " ".join(query.getall("filter", []))
         form = Form(batch == "1", RowFilter(filters) if filters.strip() else None)
         last = request.headers.get("Last-Event-ID") or query.get("last_event_id")
-        reader = Reader(self.ring, readable.__contains__, self._states, form, last)
+        reader = Reader(self.ring, readable.__contains__, self.states, form, last)
         self.outcomes[reader.outcome] += 1
-        return Stream(reader, grant, request.transport, patterns, self._now_ms())
+        since = self._now_ms()
+        return Stream(reader, grant, request.transport, patterns, since)
 
     def _add(self, stream: Stream) -> None:
         self.accepted += 1

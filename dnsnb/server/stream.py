@@ -24,7 +24,7 @@ _FRAMES_BYTES = 8 * 1024 * 1024
 class Entry:
     """One event of a state channel, or one batch of rows with the numbers `first` to `last`."""
 
-    __slots__ = ("_columns", "_json", "channel", "count", "dropped", "first", "last", "time")
+    __slots__ = ("_columns", "_json", "channel", "count", "dropped", "first", "last", "rows", "time")
 
     def __init__(
         self, channel: str, first: int, last: int, time: int, json: bytes | None, columns: Columns | None, dropped: int
@@ -34,6 +34,7 @@ class Entry:
         self.last = last
         self.time = time
         self.count = last - first + 1
+        self.rows = columns is not None
         self.dropped = dropped
         self._json = json
         self._columns = columns
@@ -159,12 +160,12 @@ class Ring:
     def frame(self, entry: Entry, form: Form, after: int = 0) -> tuple[bytes, int]:
         """Return an entry's bytes for a form, and how many events they are; only what is newer than `after`."""
         whole = after < entry.first
-        key = (entry.last, form.key if entry.channel == ROWS else (False, ""))
+        key = (entry.last, form.key if entry.rows else (False, ""))
         if whole:
             found = self._frames.get(key)
             if found is not None:
                 return found
-        made = self._rows_frame(entry, form, after) if entry.channel == ROWS else self._state_frame(entry)
+        made = self._rows_frame(entry, form, after) if entry.rows else self._state_frame(entry)
         if whole:
             self._keep_frame(key, made)
         return made
@@ -330,7 +331,7 @@ class Reader:
         while size < limit and self._position < ring.end:
             entry = ring.entries[self._position - ring.serial]
             after, self._number = self._number, entry.last
-            old_state = entry.channel != ROWS and self._position < self._states_from
+            old_state = not entry.rows and self._position < self._states_from
             self._position += 1
             if old_state or not self.wants(entry.channel):
                 continue

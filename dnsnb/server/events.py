@@ -1,0 +1,334 @@
+"""DNSEventService: turns what happens into the channels' content, only on change and only while somebody is connected.
+
+Reads engine and policy; changes nothing. The log driver gets its rows here too, through a bounded queue and a thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from dnsnb.dns.engine import Engine
+from dnsnb.dns.journal import LogBatch
+from dnsnb.dns.listanalytics import Hits
+from dnsnb.dns.lists import BLACKLIST, WHITELIST
+from dnsnb.dns.policy import Change, Policy
+from dnsnb.schema import Columns
+from dnsnb.server.responder import SSEResponder
+
+if TYPE_CHECKING:
+    from dnsnb.drivers import Drivers
+
+log = logging.getLogger(__name__)
+
+TICK_SECONDS = 0.05  # while somebody is connected
+IDLE_TICK_SECONDS = 0.5  # while nobody is: the log driver still gets its rows
+INFO_SECONDS = 1.0
+STEP_ROWS = 4096  # rows taken from the journal before the loop gets its turn
+NEWEST_ROWS = 200
+NEWEST_NAMES = 200
+MAX_DELTA_NAMES = 1000  # above, an edit is told as the list's new state
+MAX_NOTICES = 20
+MAX_WAITING_BATCHES = 256  # for the log driver
+NOTICE_AGAIN_SECONDS = 60.0
+
+
+class DNSEventService:
+    """What each channel says. `status()` is the server's own; everything else is read from engine and policy."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        policy: Policy,
+        drivers: Drivers,
+        responder: SSEResponder,
+        status: Callable[[], dict[str, Any]],
+        hits: Hits,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self.engine = engine
+        self.policy = policy
+        self.drivers = drivers
+        self.responder = responder
+        self.log_count = drivers.log.count
+        self.log_dropped = 0  # rows that the journal or the log driver couldn't take
+        self.notices: deque[dict[str, Any]] = deque(maxlen=MAX_NOTICES)
+        self.hits = hits
+        self._status = status
+        self._status_version = 0
+        self._last_status: dict[str, Any] = {}
+        self._status_dirty = False
+        self._clock = clock
+        self._wall = wall
+        self._newest: deque[tuple[Columns, int]] = deque()
+        self._waiting: asyncio.Queue[LogBatch | None] = asyncio.Queue(MAX_WAITING_BATCHES)
+        self._log_lock = asyncio.Lock()
+        self._wake = asyncio.Event()
+        self._noticed: dict[str, float] = {}
+        self._info_due = 0.0
+        self._last: dict[str, dict[str, Any]] = {}
+        self._rate = (clock(), 0, 0.0)
+        self._log_version = 0
+        responder.states = self.states
+        responder.on_presence = self._presence
+        self._leave = policy.on_change(self._policy_changed)
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Begin to drain the journal."""
+        self._tasks = [
+            asyncio.create_task(self._tick_forever(), name="dnsnb-events"),
+            asyncio.create_task(self._write_log(), name="dnsnb-log"),
+        ]
+
+    async def close(self) -> None:
+        """Bring what was logged to the driver, and end."""
+        self._leave()
+        if self._tasks:
+            ticker, writer = self._tasks
+            ticker.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await ticker
+            await self.tick()
+            await self._waiting.put(None)
+            await writer
+
+    # --- rows ---
+
+    async def _tick_forever(self) -> None:
+        while True:
+            wait = TICK_SECONDS if self.responder.streams else IDLE_TICK_SECONDS
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait):
+                    await self._wake.wait()
+            self._wake.clear()
+            try:
+                await self.tick()
+            except Exception:  # one of the three places that catch broadly: the stream must outlive a bad batch
+                log.exception("a batch of the log was lost")
+
+    async def tick(self) -> None:
+        """Take what the journal holds to driver and stream, then tell what else has changed."""
+        while (batch := self.engine.drain(STEP_ROWS)) is not None:
+            self._on_batch(batch)
+            if batch.count < STEP_ROWS:
+                break
+            await asyncio.sleep(0)
+        if self._status_dirty:
+            self.status_changed()
+        now = self._clock()
+        if self.responder.streams and now >= self._info_due:
+            self._info_due = now + INFO_SECONDS
+            self._emit_changes()
+
+    def _on_batch(self, batch: LogBatch) -> None:
+        self.log_dropped += batch.dropped
+        if batch.dropped:
+            self.notice(
+                "warning", f"the log is too slow: {batch.dropped:,} queries were answered but not logged", "log"
+            )
+        if not batch.count:
+            return
+        self._log_version += 1
+        self._remember(batch.columns, batch.count)
+        self.hits.add(batch.columns["list"], batch.columns["rule"])
+        self.responder.emit_rows(batch.columns, batch.count, batch.dropped)
+        if self._waiting.full():
+            lost = self._waiting.get_nowait()
+            self.log_dropped += lost.count if lost else 0
+            self.notice("warning", "the log driver is too slow: its oldest waiting rows were dropped", "driver")
+        self._waiting.put_nowait(batch)
+
+    def _remember(self, columns: Columns, count: int) -> None:
+        if count > NEWEST_ROWS:
+            columns, count = {k: v[-NEWEST_ROWS:] for k, v in columns.items()}, NEWEST_ROWS
+        self._newest.append((columns, count))
+        total = sum(n for _, n in self._newest)
+        while total - self._newest[0][1] >= NEWEST_ROWS:
+            total -= self._newest.popleft()[1]
+
+    async def log_page(self, limit: int, before: int | None, after: int | None) -> dict[str, Any]:
+        """Return a page of what the log driver keeps; it may lag behind the stream by a tick."""
+        async with self._log_lock:
+            columns, following = await asyncio.to_thread(self.drivers.log.page, limit, before, after)
+        return {
+            "driver": self.drivers.log.name,
+            "count": self.log_count,
+            "dropped": self.log_dropped,
+            "columns": columns,
+            "next": following,
+        }
+
+    async def _write_log(self) -> None:
+        while (batch := await self._waiting.get()) is not None:
+            try:
+                async with self._log_lock:
+                    await asyncio.to_thread(self.drivers.log.append, batch)
+                self.log_count = self.drivers.log.count
+            except Exception as error:
+                self.log_dropped += batch.count
+                why = getattr(error, "strerror", None) or str(error) or type(error).__name__
+                self.notice("error", f"the log driver {self.drivers.log.name} can't write: {why}", "driver")
+                log.debug("log driver failed", exc_info=True)
+
+    def newest(self, limit: int = NEWEST_ROWS) -> Columns:
+        """Return the newest rows by column, oldest first."""
+        names = {name for columns, _ in self._newest for name in columns}
+        merged: Columns = {name: [] for name in sorted(names)}
+        for columns, count in self._newest:
+            for name, values in merged.items():
+                values.extend(columns.get(name) or [None] * count)
+        return {name: values[-limit:] for name, values in merged.items()}
+
+    # --- what each channel says ---
+
+    def states(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield each channel's present content, for somebody who has just connected."""
+        yield "dns/status", self.status()
+        yield "dns/info", self.info()
+        yield "dns/log/", {**self.log_state(), "newest": {"columns": self.newest()}}
+        yield "dns/cache/", self.cache_state()
+        yield "dns/blacklist/", self.list_state(BLACKLIST)
+        yield "dns/whitelist/", self.list_state(WHITELIST)
+
+    def status(self) -> dict[str, Any]:
+        """Return the server's status with the version of its last change."""
+        status = self._status()
+        if _without_times(status) != self._last_status:
+            self._last_status = _without_times(status)
+            self._status_version += 1
+        return {**status, "version": self._status_version}
+
+    def info(self) -> dict[str, Any]:
+        """Return counters and drivers."""
+        counts, cache = self.engine.counts, self.engine.cache
+        return {
+            "queries": sum(counts.values()),
+            "qps": round(self._rate[2], 1),
+            "statuses": dict(counts),
+            "cache": {"entries": len(cache), "hits": cache.hits, "misses": cache.misses},
+            "drivers": {
+                "log": self.drivers.log.name,
+                "cache": self.drivers.cache.name,
+                "blacklist": self.drivers.lists.name,
+                "whitelist": self.drivers.lists.name,
+            },
+            "clients": len(self.responder.streams),
+            "dropped": self.log_dropped,
+            "notices": list(self.notices),
+        }
+
+    def log_state(self) -> dict[str, Any]:
+        """Return the log's driver, count and version."""
+        return {
+            "driver": self.drivers.log.name,
+            "count": self.log_count,
+            "dropped": self.log_dropped,
+            "version": self._log_version,
+        }
+
+    def cache_state(self) -> dict[str, Any]:
+        """Return the cache's driver, count, version and counters."""
+        cache = self.engine.cache
+        return {
+            "driver": self.drivers.cache.name,
+            "count": len(cache),
+            "version": cache.version,
+            "hits": cache.hits,
+            "misses": cache.misses,
+            "stale": cache.stale,
+            "evictions": cache.evictions,
+        }
+
+    def list_state(self, name: str, limit: int = NEWEST_NAMES, search: str = "") -> dict[str, Any]:
+        """Return a list with its newest names."""
+        item = self.policy.list(name)
+        entries: list[dict[str, Any]] = []
+        for rule in reversed(item.names):
+            if len(entries) >= limit:
+                break
+            if search in rule.text:
+                entries.append({"name": rule.text, "added": item.names[rule]})
+        driver = self.drivers.lists.name
+        return {"list": name, "driver": driver, "version": item.version, "count": item.count, "entries": entries}
+
+    # --- changes ---
+
+    def status_changed(self) -> None:
+        """Tell the status, if it is another than was told last."""
+        self._status_dirty = False
+        before = self._status_version
+        status = self.status()
+        if self._status_version != before:
+            self.responder.emit("dns/status", status)
+
+    def upstreams_changed(self, _target: object = None) -> None:
+        """Take note that an upstream went up or down; told with the next tick, however often it flaps."""
+        self._status_dirty = True
+
+    def cache_flushed(self, gone: int) -> None:
+        """Tell that cached answers were forgotten."""
+        state = self.cache_state()
+        self._last["dns/cache/"] = state
+        self.responder.emit("dns/cache/", {**state, "flushed": gone})
+
+    def notice(self, level: str, text: str, key: str = "") -> None:
+        """Tell people something on `dns/info`; the same `key` at most once a minute."""
+        now = self._clock()
+        if key and now - self._noticed.get(key, -1e9) < NOTICE_AGAIN_SECONDS:
+            return
+        self._noticed[key] = now
+        self.notices.append({"time": self._wall() // 1_000_000, "level": level, "text": text})
+        log.warning("%s", text)
+        self._info_due = 0.0
+
+    def _policy_changed(self, change: Change) -> None:
+        if change.list in (BLACKLIST, WHITELIST):
+            if change.kind == "list" and len(change.added) + len(change.removed) <= MAX_DELTA_NAMES:
+                delta = {
+                    "list": change.list,
+                    "driver": self.drivers.lists.name,
+                    "version": change.version,
+                    "count": change.count,
+                    "added": change.added,
+                    "removed": change.removed,
+                }
+                self.responder.emit(f"dns/{change.list}/", delta)
+            else:
+                self.responder.emit(f"dns/{change.list}/", self.list_state(change.list))
+        if change.kind != "list":
+            self.status_changed()
+
+    def _emit_changes(self) -> None:
+        now = self._clock()
+        queries = sum(self.engine.counts.values())
+        since, before, _ = self._rate
+        self._rate = (now, queries, (queries - before) / (now - since) if now > since else 0.0)
+        for channel, state in (
+            ("dns/info", self.info()),
+            ("dns/log/", self.log_state()),
+            ("dns/cache/", self.cache_state()),
+        ):
+            if state != self._last.get(channel):
+                self._last[channel] = state
+                self.responder.emit(channel, state)
+
+    def _presence(self, anybody: bool) -> None:
+        """Somebody came, or the last one left: rates begin anew, and the first tick comes at once."""
+        if anybody:
+            self._rate = (self._clock(), sum(self.engine.counts.values()), 0.0)
+            self._info_due = self._clock() + INFO_SECONDS
+            self._wake.set()
+
+
+def _without_times(status: dict[str, Any]) -> dict[str, Any]:
+    """What of a status counts as a change: an upstream's answer time alone does not."""
+    upstreams = [{k: v for k, v in u.items() if k != "latency_ms"} for u in status.get("upstreams", ())]
+    return {**status, "upstreams": upstreams}

@@ -1,0 +1,363 @@
+"""Server: owns engine, sockets, drivers, event stream and the HTTP side; opens and closes them in order.
+
+One method changes each state, and keeps, applies and publishes it, in that order, under one lock: routes can't forget.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from collections.abc import Callable, Iterable
+from contextlib import AsyncExitStack
+from typing import Any, Self
+
+from aiohttp import web
+
+from dnsnb import drivers
+from dnsnb.config import Settings
+from dnsnb.dns.blocking import BlockAnswer
+from dnsnb.dns.cache import Cache
+from dnsnb.dns.engine import Engine
+from dnsnb.dns.forwarding import Forwarder
+from dnsnb.dns.journal import Journal
+from dnsnb.dns.listanalytics import Hits
+from dnsnb.dns.names import name_tail
+from dnsnb.dns.options import EngineOptions
+from dnsnb.dns.policy import Policy
+from dnsnb.dns.rebind import Rebinding
+from dnsnb.dns.upstream import Target
+from dnsnb.dns.wire import name_to_text, qtype_text, rcode_text
+from dnsnb.errors import SettingError
+from dnsnb.server.auth import Tokens
+from dnsnb.server.events import DNSEventService
+from dnsnb.server.initial_lists import fill_lists
+from dnsnb.server.listeners import StreamListener, UdpListener, bind, bind_pair, format_address, parse_address
+from dnsnb.server.policy_keeper import PolicyKeeper
+from dnsnb.server.responder import SSEResponder
+from dnsnb.server.routes import ROUTES
+from dnsnb.server.upstreams import open_upstreams
+from dnsnb.server.web import Route, build_app
+
+ADMIN = "admin"  # name of the token that the server was given or made
+
+
+class Server:
+    """A DNS server with its API and event stream, as an async context manager.
+
+    Settings come as `Settings`, or by name: `async with Server(upstreams=["1.1.1.1"]) as server`. Then it goes by
+    `dns_address` ("127.0.0.1:5353"), `http_url` and `token`. Raises SettingError, and then has left nothing open.
+    """
+
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], int] = time.time_ns,
+        routes: Iterable[Route] = ROUTES,
+        **values: Any,
+    ) -> None:
+        if settings is None:
+            settings = Settings(**values)
+        elif values:
+            settings = settings.changed(**values)
+        self.settings = settings
+        self.clock = clock
+        self.wall = wall
+        self.running = False
+        self.error: str | None = None
+        self.dns_address = settings.dns
+        self.http_url = ""
+        self.cookie_name = "dnsnb"
+        self.tokens = Tokens(wall=lambda: wall() / 1e9, clock=clock)
+        self._token, _ = self.tokens.create(ADMIN, "admin", token=settings.token)
+        self._routes = tuple(routes)
+        self._listeners: list[UdpListener | StreamListener] = []
+        self._had_port = False
+        self._started = wall() // 1_000_000
+        self._began = clock()
+        self._stack = AsyncExitStack()
+
+    def __repr__(self) -> str:
+        state = "running" if self.running else "stopped"
+        return f"<dnsnb server {self.dns_address}, {state}, {self.http_url or 'not open'}>"
+
+    @property
+    def token(self) -> str:
+        """The admin token's text."""
+        return self._token
+
+    @property
+    def host_names(self) -> tuple[str, ...]:
+        """Names that a Host header may carry, beside loopback and the address it came in on."""
+        return tuple(self.settings.http_hosts)
+
+    # --- life ---
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._open()
+        except BaseException:
+            await self._stack.aclose()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.running = False
+        await self._stack.aclose()
+
+    async def _open(self) -> None:
+        settings, stack = self.settings, self._stack
+        self.drivers = await asyncio.to_thread(drivers.open_drivers, settings)
+        stack.callback(self.drivers.close)
+        self.policy = Policy(allow_only=settings.allow_only, wall=lambda: self.wall() / 1e9)
+        self.policy.set_rebinding(Rebinding(settings.rebind_protection))
+        problems = await fill_lists(self.policy, self.drivers.lists, settings)
+        self.hits = Hits()
+        self.policy_keeper = await stack.enter_async_context(PolicyKeeper(self.policy, settings.folder))
+        self.lock = self.policy_keeper.lists.lock  # one lock for all changes
+        loop = asyncio.get_running_loop()
+        upstreams = open_upstreams(settings.upstreams)
+        for upstream in upstreams:
+            stack.callback(upstream.close)
+        self.forwarder = Forwarder(
+            [Target(u) for u in upstreams], clock=self.clock, later=loop.call_later, strategy=settings.strategy
+        )
+        self.engine = Engine(
+            self.policy,
+            self.forwarder,
+            options=engine_options(settings),
+            cache=Cache(settings.cache_entries, settings.cache_bytes),
+            journal=Journal(settings.journal_limit),
+            clock=self.clock,
+            wall=self.wall,
+        )
+        self._open_events()
+        stack.push_async_callback(self.events.close)
+        stack.callback(self._close_listeners)
+        await self._open_http()
+        await self._open_listeners()
+        self.events.start()
+        for problem in (*problems, *self.policy_keeper.problems):
+            self.events.notice("warning", problem)
+
+    def _open_events(self) -> None:
+        settings = self.settings
+        self.responder = SSEResponder(
+            max_streams=settings.max_streams,
+            replay_events=settings.replay_events,
+            replay_bytes=settings.replay_bytes,
+            heartbeat_seconds=settings.heartbeat_seconds,
+            wall=self.wall,
+        )
+        self.responder.heartbeat = lambda: {"uptime_s": self.uptime_s, "clients": len(self.responder.streams)}
+        self.tokens.on_revoke.append(self.responder.end_streams_of)
+        self.events = DNSEventService(
+            self.engine,
+            self.policy,
+            self.drivers,
+            self.responder,
+            self._status,
+            self.hits,
+            clock=self.clock,
+            wall=self.wall,
+        )
+        self.forwarder.on_health = self.events.upstreams_changed
+
+    async def _open_http(self) -> None:
+        host, port = parse_address(self.settings.http, "http")
+        if not self.settings.allow_remote and not _is_loopback(host):
+            why = "the API would be open to other machines; use 127.0.0.1 or [::1], or set allow_remote"
+            raise SettingError("http", self.settings.http, why)
+        sock = bind(socket.SOCK_STREAM, host, port, "http")
+        self._stack.callback(sock.close)
+        port = sock.getsockname()[1]
+        self.http_url = f"http://{format_address(host, port)}"
+        self.cookie_name = f"dnsnb_{port}"
+        runner = web.AppRunner(
+            build_app(self, self._routes), access_log=None, handler_cancellation=True, shutdown_timeout=1.0
+        )
+        await runner.setup()
+        self._stack.push_async_callback(runner.cleanup)
+        self._stack.push_async_callback(self.responder.close)
+        await web.SockSite(runner, sock).start()
+
+    async def _open_listeners(self) -> None:
+        """Listen for queries; after a stop on the same port as before."""
+        host, port = parse_address(self.dns_address if self._had_port else self.settings.dns, "dns")
+        udp, tcp = bind_pair(host, port, "dns")
+        self.dns_address = format_address(host, udp.getsockname()[1])
+        self._had_port = True
+        stream = StreamListener(self.engine, tcp)
+        self._listeners = [UdpListener(self.engine, udp), stream]
+        await stream.start()
+        self.running = True
+
+    def _close_listeners(self) -> None:
+        self.running = False
+        self.forwarder.abandon("the server stops")
+        for listener in self._listeners:
+            listener.close()
+        self._listeners = []
+
+    # --- what it is ---
+
+    @property
+    def uptime_s(self) -> int:
+        """Seconds since the server was made."""
+        return int(self.clock() - self._began)
+
+    def status(self) -> dict[str, Any]:
+        """Return the Status that API and stream give."""
+        return self.events.status()
+
+    def _status(self) -> dict[str, Any]:
+        upstreams = [
+            {
+                "name": target.name,
+                "state": target.state,
+                "latency_ms": None if target.srtt is None else round(target.srtt * 1000, 2),
+            }
+            for target in self.forwarder.targets
+        ]
+        return {
+            "running": self.running,
+            "dns": self.dns_address,
+            "http": self.http_url,
+            "started": self._started,
+            "upstreams": upstreams,
+            "block_mode": self.engine.options.block.mode,
+            "allow_only": self.policy.allow_only,
+            "error": self.error,
+        }
+
+    def cache_page(self, limit: int, search: str = "") -> dict[str, Any]:
+        """Return the cache's state and its most recently used answers whose name holds `search`."""
+        now = self.clock()
+        entries: list[dict[str, Any]] = []
+        for question, entry in self.engine.cache.items():
+            if len(entries) >= limit:
+                break
+            name = name_to_text(question.qname)
+            if search not in name:
+                continue
+            entries.append(
+                {
+                    "qname": name,
+                    "qtype": qtype_text(question.qtype),
+                    "rcode": rcode_text(entry.answer.rcode),
+                    "ttl": max(0, int(entry.expires - now)),
+                    "answers": entry.answer.texts(),
+                    "hits": entry.hits,
+                }
+            )
+        return self.events.cache_state() | {"entries": entries}
+
+    # --- what changes it ---
+
+    async def start_dns(self) -> dict[str, Any]:
+        """Answer queries; does nothing when it does already. Returns the status."""
+        async with self.lock:
+            return await self._start()
+
+    async def stop_dns(self) -> dict[str, Any]:
+        """Close the DNS ports; what is in flight is answered SERVFAIL. Returns the status."""
+        async with self.lock:
+            return self._stop()
+
+    async def toggle_dns(self) -> dict[str, Any]:
+        """Start or stop, whichever it is not. Returns the status."""
+        async with self.lock:
+            return self._stop() if self.running else await self._start()
+
+    async def _start(self) -> dict[str, Any]:
+        if not self.running:
+            try:
+                await self._open_listeners()
+                self.error = None
+            except SettingError as error:
+                self.error = str(error)
+                raise
+            finally:
+                self.events.status_changed()
+        return self.status()
+
+    def _stop(self) -> dict[str, Any]:
+        if self.running:
+            self._close_listeners()
+            self.events.status_changed()
+        return self.status()
+
+    async def edit_list(self, name: str, add: Iterable[str] = (), remove: Iterable[str] = ()) -> dict[str, Any]:
+        """Add and remove names of a list, all or nothing; returns its state and what was done.
+
+        Raises SettingError for a wrong name, OSError when the driver can't keep it; then nothing has changed.
+        """
+        async with self.lock:
+            edit = self.policy.plan(name, add, remove)
+            if edit.added or edit.removed:
+                now = self.wall() // 1_000_000
+                added = [(rule.text, now) for rule in edit.added]
+                removed = [rule.text for rule in edit.removed]
+                await asyncio.to_thread(self.drivers.lists.change, name, added, removed)
+                self.policy.apply(edit)  # the event service hears of it and tells
+            done = {
+                key: [rule.text for rule in getattr(edit, key)] for key in ("added", "already", "removed", "absent")
+            }
+            return self.events.list_state(name) | done
+
+    async def flush_cache(self, name: str | None = None, suffix: str | None = None) -> dict[str, Any]:
+        """Forget cached answers of a name, of all at and below a suffix, or all; returns the cache's state."""
+        async with self.lock:
+            gone = self.engine.flush(
+                name=None if name is None else _wire_name(name, "name"),
+                suffix=None if suffix is None else _wire_name(suffix, "suffix"),
+            )
+            self.events.cache_flushed(gone)
+            return self.events.cache_state() | {"flushed": gone}
+
+    async def add_token(self, name: str, role: str, channels: Iterable[str] = ("*",)) -> dict[str, Any]:
+        """Make a token; the result is the only place that its text is ever in."""
+        async with self.lock:
+            text, grant = self.tokens.create(name, role, channels)
+            return grant.public() | {"token": text}
+
+    async def revoke_token(self, name: str) -> bool:
+        """End a token, its logins and its streams."""
+        async with self.lock:
+            if name == ADMIN:
+                raise SettingError("name", name, "the server's own token can't be revoked; start it with another")
+            return self.tokens.revoke(name)
+
+
+def engine_options(settings: Settings) -> EngineOptions:
+    """Return what of the settings is the engine's."""
+    return EngineOptions(
+        block=BlockAnswer(settings.block_mode, settings.block_ttl, tuple(settings.block_addresses)),
+        access=tuple(settings.allow_clients),
+        rate_limit=settings.rate_limit,
+        rate_burst=settings.rate_burst,
+        ttl_floor=settings.ttl_floor,
+        ttl_cap=settings.ttl_cap,
+        negative_cap=settings.negative_cap,
+        serve_stale=settings.serve_stale,
+        prefetch=settings.prefetch,
+        fast_paths=settings.fast_paths,
+    )
+
+
+def _wire_name(text: str, setting: str) -> bytes:
+    """Return a typed name as wire bytes; the root is "."."""
+    if text == ".":
+        return b"\0"
+    try:
+        return name_tail(text) + b"\0"
+    except ValueError as error:
+        raise SettingError(setting, text, str(error)) from None
+
+
+def _is_loopback(host: str) -> bool:
+    import ipaddress
+
+    return ipaddress.ip_address(host.partition("%")[0]).is_loopback
