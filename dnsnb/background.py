@@ -15,7 +15,7 @@ T = TypeVar("T")
 class BackgroundLoop:
     """An asyncio loop in a daemon thread (an anyio portal); `close()` stops it, and so does the process's end.
 
-    Only asyncio is used: aiohttp knows no other loop. Raises RuntimeError when used after `close()` or in a forked child.
+    Only asyncio is used: aiohttp knows no other loop. RuntimeError when used after `close()` or in a forked child.
     """
 
     def __init__(self, name: str = "dnsnb") -> None:

@@ -98,7 +98,7 @@ class _Summary:
             return [f"{at:5.1f} s  no queries yet"]
         counts = frame["status"].value_counts()
         total = int(counts.sum())
-        parts = [f"{self._paint(name)} {n / total:4.0%}" for name, n in counts.items() if n]
+        parts = [f"{self._paint(str(name))} {n / total:4.0%}" for name, n in counts.items() if n]
         recent = frame["latency_ms"][frame["status"] == "forwarded"].tail(500)
         p50, p95 = (recent.quantile(q) for q in (0.5, 0.95))
         lines = [
