@@ -1,3 +1,59 @@
-"""A DNS observatory in a notebook."""
+"""A DNS observatory in a notebook.
+
+`start()` gives a DNS server with a live dashboard and its query log as a frame; `read_log()` gives the same frame for
+the log of any other DNS system. Everything is loaded when it is first used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+#: public name -> the module that has it
+_DOORS = {
+    "start": "dnsnb.notebook.session",
+    "connect": "dnsnb.notebook.session",
+    "sessions": "dnsnb.notebook.session",
+    "Session": "dnsnb.notebook.session",
+    "Client": "dnsnb.client.client",
+    "SSEClient": "dnsnb.client.sse_client",
+    "LiveFrame": "dnsnb.client.liveframe",
+    "Dashboard": "dnsnb.notebook.dashboard",
+    "Server": "dnsnb.server.server",
+    "Settings": "dnsnb.config",
+    "read_log": "dnsnb.formats",
+    "scan_log": "dnsnb.formats",
+    "follow": "dnsnb.formats",
+    "FORMATS": "dnsnb.formats",
+    "replay": "dnsnb.analysis",
+    "summary": "dnsnb.analysis",
+    "compare": "dnsnb.analysis",
+}
+_ROOMS = ("analysis", "simulate", "formats", "errors", "schema")
+
+if TYPE_CHECKING:
+    from dnsnb.client.client import Client as Client
+    from dnsnb.client.liveframe import LiveFrame as LiveFrame
+    from dnsnb.client.sse_client import SSEClient as SSEClient
+    from dnsnb.config import Settings as Settings
+    from dnsnb.notebook.dashboard import Dashboard as Dashboard
+    from dnsnb.notebook.session import Session as Session
+    from dnsnb.notebook.session import connect as connect
+    from dnsnb.notebook.session import sessions as sessions
+    from dnsnb.notebook.session import start as start
+    from dnsnb.server.server import Server as Server
+
+
+def __getattr__(name: str) -> Any:
+    from importlib import import_module
+
+    if name in _DOORS:
+        return getattr(import_module(_DOORS[name]), name)
+    if name in _ROOMS:
+        return import_module(f"dnsnb.{name}")
+    raise AttributeError(f"module 'dnsnb' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*_DOORS, *_ROOMS, "__version__"])

@@ -12,7 +12,7 @@ import secrets
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
@@ -29,7 +29,7 @@ FRAME_ROWS = 4_000  # most rows in one frame; older ones are counted and told
 SNAPSHOT_ROWS = 40
 SNAPSHOT_EVERY = 1.0
 _METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
-_STATES = ("dns/status", "dns/info", "dns/log/", "dns/cache/", "dns/blacklist/", "dns/whitelist/", "system/*")
+_STATES = ("dns/status", "dns/info", "dns/log/", "dns/cache/", "dns/blacklist/", "dns/whitelist/")
 
 
 class View(Protocol):
@@ -49,7 +49,6 @@ class Feed:
         self.session = session
         self.epoch = secrets.token_hex(8)
         self.rates = Rates()
-        self.channels: dict[str, Any] = {}
         self.connection: dict[str, str] = {"state": "connecting", "reason": ""}
         self.dirty: set[str] = set()  # channels that changed since the last frame
         self.dropped = 0
@@ -102,16 +101,14 @@ class Feed:
 
     def _on_state(self, event: Any) -> None:
         with self._lock:
-            if event.type in ("dns/blacklist/", "dns/whitelist/") and "entries" not in event.data:
-                self.channels[event.type] = _edited(self.channels.get(event.type), event.data)
-            elif event.type in ("dns/log/", "dns/cache/"):
-                slim = {k: v for k, v in event.data.items() if k != "newest"}
-                self.channels[event.type] = {**self.channels.get(event.type, {}), **slim}
-            else:
-                self.channels[event.type] = event.data
             self.dirty.add(event.type)
             self._snapshot_dirty = True
         self._changed()
+
+    def _states(self, names: Iterable[str] = _STATES) -> dict[str, Any]:
+        """What the stream says of these channels now, deltas applied."""
+        found = ((name, self.session.client.sse.current(name)) for name in names)
+        return {name: data for name, data in found if data is not None}
 
     def _on_connection(self, state: str, reason: str = "") -> None:
         with self._lock:
@@ -166,11 +163,11 @@ class Feed:
             head: dict[str, Any] = {"t": "frame", "epoch": self.epoch, "whole": whole, "fresh": not whole}
             if whole:
                 head["rates"] = [self.rates.pack(1), self.rates.pack(60)]
-                head["channels"] = dict(self.channels)
+                head["channels"] = self._states()
                 head["connection"] = self.connection
             else:
                 wanted = view_dirty(view)
-                head["channels"] = {name: self.channels[name] for name in wanted if name in self.channels}
+                head["channels"] = self._states(wanted - {"connection"})
                 if "connection" in wanted:
                     head["connection"] = self.connection
             view_dirty(view).clear()
@@ -193,8 +190,7 @@ class Feed:
             columns, _ = _join(list(self._batches)[-8:], max(0, self._rows - SNAPSHOT_ROWS))
             channels = {
                 name: ({**data, "entries": data["entries"][:50]} if isinstance(data.get("entries"), list) else data)
-                for name, data in self.channels.items()
-                if isinstance(data, dict)
+                for name, data in self._states().items()
             }
             return {
                 "epoch": self.epoch,
@@ -237,21 +233,6 @@ def _join(batches: list[tuple[int, schema.Columns]], start: int) -> tuple[schema
         for name in names:
             joined[name].extend(columns.get(name) or [None] * rows)
     return joined, sum(rows for _, rows in parts)
-
-
-def _edited(before: dict[str, Any] | None, delta: dict[str, Any]) -> dict[str, Any]:
-    """Return a list's state after a delta: newest names first, bounded."""
-
-    def name(entry: Any) -> Any:
-        return entry.get("name") if isinstance(entry, dict) else entry
-
-    before = before or {}
-    added = [e if isinstance(e, dict) else {"name": e} for e in delta.get("added") or []]
-    gone = {name(e) for e in delta.get("removed") or []} | {e["name"] for e in added}
-    rest = [e for e in before.get("entries") or [] if name(e) not in gone]
-    state = {**before, **{k: v for k, v in delta.items() if k not in ("added", "removed")}}
-    state["entries"] = [*reversed(added), *rest][:500]
-    return state
 
 
 class ViewLoop:

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from dnsnb import schema
+from dnsnb.client.states import ChannelStates
 from dnsnb.errors import CommandError
 
 
@@ -32,6 +33,10 @@ class FakeSSE:
         self.watchers: list[Callable[..., None]] = []
         self.is_connected = True
         self.state = "open"
+        self.states = ChannelStates()
+
+    def current(self, channel: str) -> dict[str, Any] | None:
+        return self.states.get(channel)
 
     def subscribe(self, pattern: str, handler: Callable[[Event], None]) -> Handle:
         entry = (pattern, handler)
@@ -43,6 +48,7 @@ class FakeSSE:
         return Handle(lambda: self.watchers.remove(handler))
 
     def emit(self, channel: str, data: dict[str, Any]) -> None:
+        self.states.take(channel, data)
         for pattern, handler in list(self.handlers):
             if fnmatch(channel, pattern):
                 handler(Event(channel, data))

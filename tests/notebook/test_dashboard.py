@@ -268,7 +268,7 @@ def test_the_connection_state_reaches_the_view(session: FakeSession, browser: Br
 
 def test_closing_leaves_no_subscription(session: FakeSession) -> None:
     first, second = Dashboard(session), Dashboard(session)
-    assert len({id(h) for h in session.client.sse.handlers}) == 8, "two views share one feed"
+    assert len({id(h) for h in session.client.sse.handlers}) == 7, "two views share one feed"
     first.close()
     second.close()
     end = time.monotonic() + 5

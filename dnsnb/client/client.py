@@ -1,0 +1,194 @@
+"""Commands to a server over HTTP, one method for each route, for any thread.
+
+Knows the background loop and the stream; starts nothing but its own loop.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from typing import Any, Self
+from urllib.parse import quote, urlsplit
+
+import aiohttp
+import orjson
+
+from dnsnb.background import BackgroundLoop
+from dnsnb.client.sse_client import SSEClient
+from dnsnb.errors import CommandError, NotConnected, SettingError
+
+TIMEOUT = 30.0  # seconds for a whole answer
+
+
+class Client:
+    """The server at `url` (``http://host:port``), spoken to with a token.
+
+    Methods wait for the answer and return it as plain data. They raise CommandError when the server refuses (it names
+    the setting or the name that is wrong) and NotConnected when it can't be reached.
+    """
+
+    def __init__(self, url: str, token: str, *, timeout: float = TIMEOUT) -> None:
+        parts = urlsplit(url if "//" in url else f"http://{url}")
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise SettingError("url", url, "the server's address, such as http://127.0.0.1:8053")
+        self.url = f"{parts.scheme}://{parts.netloc}"
+        self._token = token
+        self._timeout = timeout
+        self._loop = BackgroundLoop("dnsnb-client")
+        self._http: aiohttp.ClientSession | None = None
+        self._lock = threading.Lock()
+        self.sse = SSEClient(self.url, token, self._loop)
+
+    # --- state ---
+
+    def status(self) -> dict[str, Any]:
+        """Return the server's status."""
+        return self._object("GET", "/api/dns/status")
+
+    def start(self) -> dict[str, Any]:
+        """Start answering DNS; returns the status after it."""
+        return self._object("POST", "/api/dns/start")
+
+    def stop(self) -> dict[str, Any]:
+        """Stop answering DNS; the HTTP side stays. Returns the status after it."""
+        return self._object("POST", "/api/dns/stop")
+
+    def toggle(self) -> dict[str, Any]:
+        """Start or stop; returns the status after it."""
+        return self._object("POST", "/api/dns/toggle")
+
+    def health(self) -> dict[str, Any]:
+        """Return the server's version and uptime."""
+        return self._object("GET", "/api/system/health")
+
+    # --- lists ---
+
+    def blacklist(self, *, limit: int = 100, search: str = "") -> dict[str, Any]:
+        """Return the blacklist's newest entries."""
+        return self._object("GET", f"/api/dns/blacklist{_query(limit=limit, search=search)}")
+
+    def whitelist(self, *, limit: int = 100, search: str = "") -> dict[str, Any]:
+        """Return the whitelist's newest entries."""
+        return self._object("GET", f"/api/dns/whitelist{_query(limit=limit, search=search)}")
+
+    def add_blacklist(self, names: Iterable[str]) -> dict[str, Any]:
+        """Block names and all below them; all or nothing."""
+        return self._object("POST", "/api/dns/blacklist", {"names": _names(names)})
+
+    def remove_blacklist(self, names: Iterable[str]) -> dict[str, Any]:
+        """Take names off the blacklist."""
+        return self._object("DELETE", "/api/dns/blacklist", {"names": _names(names)})
+
+    def add_whitelist(self, names: Iterable[str]) -> dict[str, Any]:
+        """Make names, and all below them, exceptions to the blacklist; all or nothing."""
+        return self._object("POST", "/api/dns/whitelist", {"names": _names(names)})
+
+    def remove_whitelist(self, names: Iterable[str]) -> dict[str, Any]:
+        """Take names off the whitelist."""
+        return self._object("DELETE", "/api/dns/whitelist", {"names": _names(names)})
+
+    # --- log and cache ---
+
+    def log(self, *, limit: int = 1000, before: int | None = None, after: int | None = None) -> dict[str, Any]:
+        """Return rows of the log by column, between two ids."""
+        return self._object("GET", f"/api/dns/log{_query(limit=limit, before=before, after=after)}")
+
+    def cache(self, *, limit: int = 100, search: str = "") -> dict[str, Any]:
+        """Return what the cache holds."""
+        return self._object("GET", f"/api/dns/cache{_query(limit=limit, search=search)}")
+
+    def flush_cache(self, *, name: str = "", suffix: str = "") -> dict[str, Any]:
+        """Empty the cache: one name, all below a suffix, or everything."""
+        return self._object("DELETE", f"/api/dns/cache{_query(name=name, suffix=suffix)}")
+
+    def test_stream(self) -> dict[str, Any]:
+        """Send a marked message on each channel and return the stream's statistics."""
+        return self._object("GET", "/api/sse/test")
+
+    # --- any route ---
+
+    def request(self, method: str, path: str, body: Any = None) -> Any:
+        """Send one request to a route (``/api/…``) and return the JSON of the answer, None when it has none.
+
+        Raises CommandError and NotConnected; RuntimeError when called from a stream handler: it would wait for itself.
+        """
+        if not path.startswith("/api/"):
+            raise SettingError("path", path, "a route of the API: /api/…")
+        if threading.current_thread().name == self._loop.name:
+            raise RuntimeError("a handler of the stream can't wait for a command; use another thread")
+        if self._loop.closed:
+            raise NotConnected("this client is closed")
+        future = self._loop.start(self._request, method, path, body)
+        try:
+            return future.result(self._timeout + 5)
+        except TimeoutError:
+            future.cancel()
+            raise NotConnected(f"{self.url} did not answer within {self._timeout:g} s") from None
+
+    async def _request(self, method: str, path: str, body: Any) -> Any:
+        if self._http is None:
+            self._http = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=self._timeout))
+        headers = {"Authorization": f"Bearer {self._token}", "Accept": "application/json"}
+        data = None
+        if body is not None:
+            data = orjson.dumps(body)
+            headers["Content-Type"] = "application/json"
+        try:
+            async with self._http.request(
+                method, f"{self.url}{path}", headers=headers, data=data, allow_redirects=False
+            ) as response:
+                raw = await response.read()
+        except TimeoutError:
+            raise NotConnected(f"{self.url} did not answer within {self._timeout:g} s") from None
+        except (aiohttp.ClientError, OSError) as error:
+            raise NotConnected(f"{self.url} can't be reached: {error}") from None
+        if response.status >= 300:
+            raise _refusal(response.status, raw)
+        if not raw:
+            return None
+        try:
+            return orjson.loads(raw)
+        except orjson.JSONDecodeError:
+            return raw.decode("utf-8", "replace")
+
+    def _object(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
+        answer = self.request(method, path, body)
+        if not isinstance(answer, dict):
+            raise CommandError(502, "bad_answer", f"{method} {path}: not the answer of a dnsnb server")
+        return answer
+
+    def close(self) -> None:
+        """Leave the stream, close the connections, end the client's thread."""
+        with self._lock:
+            if self._loop.closed:
+                return
+            self.sse.close()
+            if self._http is not None:
+                self._loop.start(self._http.close).result(5)
+            self._loop.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Client of {self.url}, stream {self.sse.state}>"
+
+
+def _refusal(status: int, raw: bytes) -> CommandError:
+    try:
+        error = orjson.loads(raw)["error"]
+        return CommandError(status, str(error["code"]), str(error["message"]), error.get("setting"))
+    except (ValueError, KeyError, TypeError):
+        return CommandError(status, "refused", f"the server answered {status}")
+
+
+def _names(names: Iterable[str]) -> list[str]:
+    return [names] if isinstance(names, str) else list(names)
+
+
+def _query(**values: Any) -> str:
+    parts = [f"{k}={quote(str(v), safe='')}" for k, v in values.items() if v not in (None, "")]
+    return f"?{'&'.join(parts)}" if parts else ""

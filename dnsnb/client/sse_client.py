@@ -1,0 +1,412 @@
+"""One connection to a server's event stream for however many subscribers, which comes back by itself.
+
+Connects with the first subscription and leaves with the last. Knows sse, states and the background loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import threading
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any, Literal, Self
+
+import aiohttp
+import orjson
+
+from dnsnb import sse
+from dnsnb.background import BackgroundLoop
+from dnsnb.client.states import ChannelStates
+from dnsnb.errors import NotConnected
+
+log = logging.getLogger("dnsnb.client")
+
+State = Literal["connecting", "open", "waiting", "closed"]
+Policy = Literal["drop_oldest", "latest", "block"]
+
+FIRST_DELAY = 0.25  # seconds before the first new attempt; doubled by each failure
+MAX_DELAY = 30.0
+IDLE = 75.0  # seconds without a byte: the heartbeat comes every 30
+WARN_AFTER = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One message of the stream: channel, data, time of sending (ms since the epoch), id, whether it is a test."""
+
+    type: str
+    data: Any
+    timestamp: int = 0
+    id: str = ""
+    test: bool = False
+
+
+class Subscription:
+    """A handler's place in the stream; `close()` ends it."""
+
+    def __init__(self, pattern: str, handler: Callable[[Event], None], leave: Callable[[Subscription], None]) -> None:
+        self.pattern = pattern
+        self.handler = handler
+        self._leave = leave
+
+    def wants(self, channel: str) -> bool:
+        """Whether the pattern (`*` stands for any run of characters) names a channel."""
+        return fnmatchcase(channel, self.pattern)
+
+    def close(self) -> None:
+        """Hear no more; the last one to leave ends the connection."""
+        self._leave(self)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class _Watch:
+    """A handler of connection changes; `close()` ends it."""
+
+    def __init__(self, close: Callable[[], None]) -> None:
+        self.close = close
+
+
+class SSEClient:
+    """The event stream of the server at `url`, shared by its subscribers.
+
+    Handlers run in the client's loop thread and should be quick; what they raise is logged. `state` is `connecting`,
+    `open`, `waiting` (for the next attempt) or `closed`, `reason` says why. Test messages (`Event.test`) reach only
+    handlers that subscribed with `tests=True`.
+    """
+
+    def __init__(self, url: str, token: str, loop: BackgroundLoop | None = None) -> None:
+        self.url = url.rstrip("/")
+        self._token = token
+        self._own_loop = loop is None
+        self._loop = loop or BackgroundLoop("dnsnb-client")
+        self._lock = threading.Lock()
+        self._subscriptions: list[tuple[Subscription, bool]] = []
+        self._watchers: list[Callable[[str, str], None]] = []
+        self._states = ChannelStates()
+        self._run: Any = None
+        self._state: State = "closed"
+        self._reason = "no subscription yet"
+        self._last_id = ""
+        self._ended = False
+        self._warned = False
+        self._lost_at: float | None = None
+        self.gaps = 0  # events that the server could not replay
+
+    @property
+    def state(self) -> State:
+        """`connecting`, `open`, `waiting` or `closed`."""
+        return self._state
+
+    @property
+    def reason(self) -> str:
+        """Why the state is what it is; empty while all is well."""
+        return self._reason
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the stream is open."""
+        return self._state == "open"
+
+    def current(self, channel: str) -> dict[str, Any] | None:
+        """Return a state channel's present content, deltas applied, or None before its first event."""
+        return self._states.get(channel)
+
+    def subscribe(self, pattern: str, handler: Callable[[Event], None], *, tests: bool = False) -> Subscription:
+        """Call `handler` with each event of the matching channels, the present state of each first.
+
+        `pattern` is a channel or has `*` for any run of characters. Raises NotConnected after `close()`.
+        """
+        subscription = Subscription(pattern, handler, self._leave)
+        with self._lock:
+            if self._ended or self._loop.closed:
+                raise NotConnected("this client is closed")
+            start = not self._subscriptions
+        self._loop.call(self._join, subscription, tests, start)
+        return subscription
+
+    def _join(self, subscription: Subscription, tests: bool, start: bool) -> None:
+        with self._lock:
+            self._subscriptions.append((subscription, tests))
+        for channel, data in self._states.items():
+            if subscription.wants(channel):
+                self._deliver(subscription, Event(channel, data, int(time.time() * 1000)))
+        if start or self._run is None or self._run.done():
+            self._last_id = ""
+            self._run = asyncio.ensure_future(self._follow())
+
+    def _leave(self, subscription: Subscription) -> None:
+        with self._lock:
+            self._subscriptions = [s for s in self._subscriptions if s[0] is not subscription]
+            last = not self._subscriptions
+        if last and not self._loop.closed:
+            try:
+                self._loop.start(self._stop, "no subscription any more")
+            except RuntimeError:
+                pass
+
+    async def _stop(self, reason: str) -> None:
+        if self._subscriptions and not self._ended:
+            return  # somebody came meanwhile
+        run, self._run = self._run, None
+        if run is not None:
+            run.cancel()
+            await asyncio.wait([run])
+        self._states.clear()
+        self._set("closed", reason)
+
+    def on_connection_change(self, handler: Callable[[str, str], None]) -> _Watch:
+        """Call `handler(state, reason)` in the client's loop thread at each change."""
+        self._watchers.append(handler)
+
+        def close() -> None:
+            if handler in self._watchers:
+                self._watchers.remove(handler)
+
+        return _Watch(close)
+
+    async def events(
+        self, pattern: str = "*", *, limit: int = 1000, policy: Policy = "drop_oldest"
+    ) -> AsyncIterator[Event]:
+        """Iterate over the events of the matching channels, in whatever asyncio loop this is used.
+
+        At most `limit` events wait for the reader; then `drop_oldest` gives up the oldest, `latest` all but the newest
+        of each channel, and `block` stops reading the stream, which the server bounds on its side.
+        """
+        buffer = _Buffer(asyncio.get_running_loop(), 1 if policy == "block" else limit, policy)
+        subscription = await asyncio.to_thread(self.subscribe, pattern, buffer.put)
+        try:
+            while True:
+                yield await buffer.get()
+        finally:
+            buffer.close()
+            await asyncio.to_thread(subscription.close)
+
+    def close(self) -> None:
+        """Leave the stream for good."""
+        with self._lock:
+            if self._ended:
+                return
+            self._ended = True
+            self._subscriptions = []
+        if not self._loop.closed:
+            self._loop.start(self._stop, "closed").result(5)
+            if self._own_loop:
+                self._loop.close()
+
+    def _deliver(self, subscription: Subscription, event: Event) -> None:
+        try:
+            subscription.handler(event)
+        except Exception:
+            log.exception("a handler of %s failed", event.type)
+
+    def _dispatch(self, event: Event) -> None:
+        if event.type == "system/reset":
+            self._states.clear()
+        elif event.type == "system/gap":
+            self.gaps += int((event.data or {}).get("count") or 0)
+        if not event.test and isinstance(event.data, dict) and not self._states.take(event.type, event.data):
+            self._resynchronise(event.type)
+        for subscription, tests in list(self._subscriptions):
+            if subscription.wants(event.type) and (tests or not event.test):
+                self._deliver(subscription, event)
+
+    def _resynchronise(self, channel: str) -> None:
+        """A delta of a list is missing: open the stream anew, which begins with the whole state."""
+        log.debug("%s: a version is missing", channel)
+        if self._run is not None:
+            self._run.cancel()
+        self._last_id = ""
+        self._run = asyncio.ensure_future(self._follow())
+
+    def _set(self, state: State, reason: str = "") -> None:
+        if (state, reason) == (self._state, self._reason):
+            return
+        self._state, self._reason = state, reason
+        for handler in list(self._watchers):
+            try:
+                handler(state, reason)
+            except Exception:
+                log.exception("a handler of connection changes failed")
+
+    async def _follow(self) -> None:
+        """Keep the stream open until told otherwise."""
+        delay = FIRST_DELAY
+        opened = False
+        async with aiohttp.ClientSession(
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=IDLE), read_bufsize=1 << 20
+        ) as http:
+            while True:
+                if not opened:
+                    self._set("connecting")
+                outcome = await self._connect(http)
+                if outcome.final:
+                    self._set("closed", outcome.reason)
+                    log.warning("the event stream of %s ended: %s", self.url, outcome.reason)
+                    return
+                if outcome.was_open:
+                    opened = True
+                    delay = FIRST_DELAY
+                self._lost_at = self._lost_at or time.monotonic()
+                self._set("waiting", outcome.reason)
+                pause = max(outcome.wait or 0.0, delay * random.uniform(0.5, 1.0))
+                delay = min(MAX_DELAY, delay * 2)
+                self._warn(opened, outcome.reason)
+                await asyncio.sleep(pause)
+
+    def _warn(self, opened: bool, reason: str) -> None:
+        """One warning for a lost connection, after a second of it; none before the first connection."""
+        if opened and not self._warned and self._lost_at and time.monotonic() - self._lost_at >= WARN_AFTER:
+            self._warned = True
+            log.warning("connection to %s lost: %s; reconnecting", self.url, reason)
+
+    async def _connect(self, http: aiohttp.ClientSession) -> _Outcome:
+        """Read the stream until it ends, and say how it did."""
+        headers = {"Accept": "text/event-stream", "Authorization": f"Bearer {self._token}", "Cache-Control": "no-store"}
+        if self._last_id:
+            headers["Last-Event-ID"] = self._last_id
+        decoder = sse.Decoder(self._last_id)
+        outcome = _Outcome()
+        try:
+            # a redirect is not followed: the token is for this server alone
+            async with http.get(
+                f"{self.url}/api/sse/stream?batch=1", headers=headers, allow_redirects=False
+            ) as response:
+                if _refused(response, outcome):
+                    return outcome
+                outcome.was_open = True
+                self._lost_at = None
+                if self._warned:
+                    self._warned = False
+                    log.warning("connection to %s is back", self.url)
+                self._set("open")
+                async for chunk in response.content.iter_any():
+                    for message in decoder.feed(chunk):
+                        event = _event(message)
+                        if event is not None:
+                            self._dispatch(event)
+                    self._last_id = decoder.last_event_id
+            outcome.reason = "the server ended the stream"
+        except asyncio.CancelledError:
+            raise
+        except (TimeoutError, aiohttp.ServerTimeoutError):
+            outcome.reason = f"nothing heard for {IDLE:g} s" if outcome.was_open else "no answer in time"
+        except (aiohttp.ClientError, OSError, sse.MessageTooLarge) as error:
+            outcome.reason = _words(error)
+        if decoder.retry_ms is not None:
+            outcome.wait = decoder.retry_ms / 1000
+        return outcome
+
+
+@dataclass
+class _Outcome:
+    reason: str = ""
+    final: bool = False
+    was_open: bool = False
+    wait: float | None = None
+
+
+def _refused(response: aiohttp.ClientResponse, outcome: _Outcome) -> bool:
+    """Whether the answer is no stream; notes in `outcome` what follows from it."""
+    status = response.status
+    if status == 200 and sse.is_event_stream(response.headers.get("Content-Type")):
+        return False
+    if status == 204:
+        outcome.reason, outcome.final = "the server wants no more connections (204)", True
+    elif status in (401, 403):
+        outcome.reason, outcome.final = f"the token was refused ({status})", True
+    elif 300 <= status < 400:
+        outcome.reason, outcome.final = f"the server redirects ({status}); give its final address", True
+    elif status == 200:
+        kind = response.headers.get("Content-Type", "no type")
+        outcome.reason, outcome.final = f"this is no event stream but {kind}", True
+    elif status in (404, 405, 410):
+        outcome.reason, outcome.final = f"there is no event stream here ({status})", True
+    else:
+        outcome.reason = f"the server answered {status}"
+        after = response.headers.get("Retry-After", "")
+        if after.isascii() and after.isdigit():
+            outcome.wait = min(float(after), 300.0)
+    return True
+
+
+def _event(message: sse.Message) -> Event | None:
+    try:
+        envelope = orjson.loads(message.data)
+        return Event(
+            str(envelope["type"]),
+            envelope["data"],
+            int(envelope.get("timestamp") or 0),
+            message.id,
+            bool(envelope.get("test")),
+        )
+    except (ValueError, KeyError, TypeError):
+        log.debug("not an event of ours: %.80r", message.data)
+        return None
+
+
+def _words(error: BaseException) -> str:
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return f"can't connect ({error.os_error.strerror or error.os_error})"
+    return str(error) or type(error).__name__
+
+
+class _Buffer:
+    """Events on their way from the client's loop to a reader's loop, bounded by a policy."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, limit: int, policy: Policy) -> None:
+        if policy not in ("drop_oldest", "latest", "block"):
+            raise ValueError(f"policy: {policy!r} is none of drop_oldest, latest, block")
+        self._loop = loop
+        self._limit = limit
+        self._policy = policy
+        self._events: deque[Event] = deque()
+        self._lock = threading.Lock()
+        self._room = threading.Semaphore(limit)
+        self._ready = asyncio.Event()
+        self._closed = False
+        self.dropped = 0
+
+    def put(self, event: Event) -> None:
+        if self._policy == "block":
+            while not self._room.acquire(timeout=0.5):
+                if self._closed or self._loop.is_closed():
+                    return
+        with self._lock:
+            if self._closed:
+                return
+            if self._policy == "latest":
+                kept = [e for e in self._events if e.type != event.type]
+                self.dropped += len(self._events) - len(kept)
+                self._events = deque(kept)
+            elif len(self._events) >= self._limit:
+                self._events.popleft()
+                self.dropped += 1
+            self._events.append(event)
+        try:
+            self._loop.call_soon_threadsafe(self._ready.set)
+        except RuntimeError:
+            self._closed = True  # the reader's loop is gone
+
+    async def get(self) -> Event:
+        while True:
+            with self._lock:
+                if self._events:
+                    if self._policy == "block":
+                        self._room.release()
+                    return self._events.popleft()
+                self._ready.clear()
+            await self._ready.wait()
+
+    def close(self) -> None:
+        self._closed = True
+        self._room.release()

@@ -1,0 +1,341 @@
+"""The one-line doors `start` and `connect`, and the session behind them: a server's client, live frame and views.
+
+A server is started through `server/embed` alone; everything else goes over HTTP, like everybody's.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import sys
+import threading
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from dnsnb.client.client import Client
+from dnsnb.client.liveframe import LiveFrame
+from dnsnb.client.sse_client import Event
+from dnsnb.config import Settings, load_settings
+from dnsnb.errors import DnsnbError, NotConnected, SettingError
+from dnsnb.notebook.capture import Capture
+from dnsnb.notebook.lookup import Lookup, look_up
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from dnsnb.notebook.dashboard import Dashboard
+    from dnsnb.server.embed import Handle
+
+HISTORY = 10_000  # rows of the server's log that a new session begins with
+_REGISTRY = "_dnsnb_sessions"
+
+
+def start(
+    name: str = "default", *, where: Literal["thread", "process"] = "thread", rows: int = 1_000_000, **settings: Any
+) -> Session:
+    """Start a DNS server in a background thread (or a process of its own) and return its session.
+
+    Calling it again with the same name and settings gives the same session; with other settings the old server closes
+    and the new one takes over its addresses. `rows` bounds `session.frame`. The settings are those of
+    `dnsnb.config.Settings`; raises SettingError for a wrong one, and then a server that was running stays as it was.
+    """
+    checked, _ = load_settings(name=name, **settings)
+    with _lock():
+        old = _sessions().get(name)
+        if old is not None and old.alive:
+            if old.settings == checked and old.where == where:
+                return old
+            return _replace(old, checked, where, rows)
+        return _begin(checked, where, rows)
+
+
+def connect(url: str, token: str, *, rows: int = 1_000_000) -> Session:
+    """Return a session of a server that runs elsewhere; closing it leaves that server as it is.
+
+    Raises NotConnected when it can't be reached, CommandError when the token is refused.
+    """
+    return Session(Client(url, token), name=url, rows=rows)
+
+
+def sessions() -> dict[str, Session]:
+    """Return the sessions that `start` has open, by name."""
+    return {name: session for name, session in _sessions().items() if session.alive}
+
+
+def _begin(settings: Settings, where: Literal["thread", "process"], rows: int) -> Session:
+    from dnsnb.server.embed import launch
+
+    handle = launch(settings, where)
+    try:
+        session = Session(
+            Client(handle.http, handle.token),
+            name=settings.name,
+            rows=rows,
+            handle=handle,
+            settings=settings,
+            where=where,
+        )
+    except BaseException:
+        handle.close()
+        raise
+    _sessions()[settings.name] = session
+    return session
+
+
+def _replace(old: Session, settings: Settings, where: Literal["thread", "process"], rows: int) -> Session:
+    """Close the old server and start one with other settings on its addresses; the old one comes back if that fails."""
+    assert old.handle is not None
+    assert old.settings is not None
+    keep = {"dns": old.handle.dns, "http": old.handle.http.removeprefix("http://")}
+    given = settings.model_fields_set
+    wanted = settings.changed(**{k: v for k, v in keep.items() if k not in given})
+    before, before_where = old.settings.changed(**keep), old.where
+    old.close()
+    try:
+        session = _begin(wanted, where, rows)
+    except DnsnbError:
+        with contextlib.suppress(DnsnbError):
+            _begin(before, before_where, rows).settings = old.settings
+        raise
+    session.settings = settings
+    return session
+
+
+class Session:
+    """A server as a notebook sees it: `frame` is its log, the session itself displays the live dashboard.
+
+    A context manager: leaving it closes the session, and the server too if `start` made it.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        *,
+        name: str,
+        rows: int = 1_000_000,
+        handle: Handle | None = None,
+        settings: Settings | None = None,
+        where: Literal["thread", "process"] = "thread",
+    ) -> None:
+        self.name = name
+        self.client = client
+        self.handle = handle
+        self.settings = settings
+        self.where = where
+        self.live = LiveFrame(rows)
+        self._closed = False
+        self._views: dict[Any, Any] = {}
+        self._views_lock = threading.Lock()
+        self._early: list[dict[str, Any]] | None = []
+        self._early_lock = threading.Lock()
+        self.server_dropped = 0  # rows that the server or the stream dropped before they came here
+        try:
+            client.status()  # a wrong address or token is said here and now
+            self._subscriptions = [
+                client.sse.subscribe("dns/log/event", self._on_rows),
+                client.sse.subscribe("system/gap", self._on_gap),
+            ]
+            self._take_history()
+        except BaseException:
+            client.close()
+            raise
+
+    # --- the log ---
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """The query log so far, typed; a copy that never changes. One row a query, in the order of arrival."""
+        return self.live.snapshot()
+
+    def _take_history(self) -> None:
+        """Begin with what the server's log holds, then what came meanwhile, each row once."""
+        answer = self.client.log(limit=HISTORY)
+        columns = _in_order(answer.get("columns") or {})
+        last = max((i for i in columns.get("id") or [] if i is not None), default=0)
+        with self._early_lock:
+            early, self._early = self._early or [], None
+            self.live.extend(columns)
+            for batch in early:
+                ids = batch.get("id")
+                skip = sum(1 for i in ids if i is not None and i <= last) if ids else 0
+                self.live.extend({k: v[skip:] for k, v in batch.items()} if skip else batch)
+
+    def _on_rows(self, event: Event) -> None:
+        self.server_dropped += int(event.data.get("dropped") or 0)
+        columns = event.data.get("columns") or {}
+        with self._early_lock:
+            if self._early is not None:
+                self._early.append(columns)
+                return
+        self.live.extend(columns)
+
+    def _on_gap(self, event: Event) -> None:
+        self.server_dropped += int(event.data.get("count") or 0)
+
+    # --- commands ---
+
+    @property
+    def status(self) -> dict[str, Any]:
+        """The server's status now: `running`, `dns` and `http` addresses, `upstreams`, `block_mode` …"""
+        return self._open().status()
+
+    @property
+    def token(self) -> str | None:
+        """The token of a server that `start` made, for the page at `status["http"]`; None for one elsewhere."""
+        return self.handle.token if self.handle is not None else None
+
+    def query(self, name: str, qtype: str = "A") -> Lookup:
+        """Ask the server a question over DNS, as `dig` would; it stands in the log like any other."""
+        return look_up(self._dns_address(), name, qtype)
+
+    def block(self, *names: str) -> list[str]:
+        """Block names and all below them, from the next query on; returns those that weren't blocked yet."""
+        return list(map(_text, self._open().add_blacklist(names)["added"]))
+
+    def unblock(self, *names: str) -> list[str]:
+        """Take names off the blacklist; returns those that were on it."""
+        return list(map(_text, self._open().remove_blacklist(names)["removed"]))
+
+    def allow(self, *names: str) -> list[str]:
+        """Make names, and all below them, exceptions to the blacklist; returns those that weren't yet."""
+        return list(map(_text, self._open().add_whitelist(names)["added"]))
+
+    def disallow(self, *names: str) -> list[str]:
+        """Take names off the whitelist; returns those that were on it."""
+        return list(map(_text, self._open().remove_whitelist(names)["removed"]))
+
+    def stop(self) -> dict[str, Any]:
+        """Stop answering DNS; the session, its frame and its views stay. Returns the status."""
+        return self._open().stop()
+
+    def start(self) -> dict[str, Any]:
+        """Answer DNS again. Returns the status."""
+        return self._open().start()
+
+    def flush(self, *, name: str = "", suffix: str = "") -> int:
+        """Empty the cache: one name, all below a suffix, or everything; returns how many answers went."""
+        return int(self._open().flush_cache(name=name, suffix=suffix)["flushed"])
+
+    def capture(self) -> Capture:
+        """Return a context in which this process's own look-ups go through the server."""
+        return Capture(self._dns_address)
+
+    def _dns_address(self) -> str:
+        status = self._open().status()
+        if not status["running"]:
+            raise NotConnected("the DNS server is stopped; session.start() starts it")
+        address = str(status["dns"])
+        host, _, port = address.rpartition(":")
+        return f"127.0.0.1:{port}" if host == "0.0.0.0" else f"[::1]:{port}" if host in ("[::]", "::") else address
+
+    def _open(self) -> Client:
+        if self._closed:
+            raise NotConnected("this session is closed; dnsnb.start() begins another")
+        return self.client
+
+    # --- views ---
+
+    @property
+    def dashboard(self) -> Dashboard:
+        """The live view; one for the session, however often it is shown."""
+        from dnsnb.notebook.dashboard import Dashboard
+
+        found: Dashboard = self._view("dashboard", Dashboard)
+        return found
+
+    def _view(self, key: Any, make: Any) -> Any:
+        self._open()
+        with self._views_lock:
+            view = self._views.get(key)
+            if view is None:
+                view = self._views[key] = make(self)
+            return view
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+        if self._closed:
+            return {"text/plain": repr(self)}
+        return self.dashboard._repr_mimebundle_(**kwargs)
+
+    # --- life ---
+
+    @property
+    def alive(self) -> bool:
+        """Whether the session is open and its server, if it is our own, still there."""
+        return not self._closed and (self.handle is None or self.handle.running)
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._closed
+
+    def close(self) -> None:
+        """Leave the server, and end it if `start` made it; the frame stays. Closing twice is fine."""
+        if self._closed:
+            return
+        self._closed = True
+        with self._views_lock:
+            views, self._views = list(self._views.values()), {}
+        for view in views:
+            view.close()
+        self.client.close()
+        if self.handle is not None:
+            self.handle.close()
+        if _sessions().get(self.name) is self:
+            del _sessions()[self.name]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        if self._closed:
+            return f"<Session {self.name!r}, closed, {len(self.live):,} rows>"
+        status = self.client.sse.current("dns/status") or {}
+        word = "running" if status.get("running") else "stopped" if status else self.client.sse.state
+        return f"<Session {self.name!r}, {word}, dns {status.get('dns', '?')}, {len(self.live):,} rows>"
+
+
+def _in_order(columns: dict[str, list[Any]]) -> dict[str, list[Any]]:
+    ids = columns.get("id") or []
+    if len(ids) > 1 and ids[0] is not None and ids[-1] is not None and ids[0] > ids[-1]:
+        return {k: v[::-1] for k, v in columns.items()}
+    return columns
+
+
+def _text(entry: Any) -> str:
+    return str(entry["name"]) if isinstance(entry, dict) else str(entry)
+
+
+# --- the registry: outside our modules, so that %autoreload can't orphan a running server ---
+
+
+def _runtime() -> Any:
+    found = sys.modules.get(_REGISTRY)
+    if found is None:
+        found = ModuleType(_REGISTRY)
+        found.sessions = {}  # type: ignore[attr-defined]
+        found.lock = threading.RLock()  # type: ignore[attr-defined]
+        sys.modules[_REGISTRY] = found
+        atexit.register(_close_all, found.sessions)
+    return found
+
+
+def _sessions() -> dict[str, Session]:
+    found: dict[str, Session] = _runtime().sessions
+    return found
+
+
+def _lock() -> threading.RLock:
+    found: threading.RLock = _runtime().lock
+    return found
+
+
+def _close_all(open_sessions: dict[str, Session]) -> None:
+    for session in list(open_sessions.values()):
+        with contextlib.suppress(Exception):
+            session.close()
+
+
+__all__ = ["Session", "SettingError", "connect", "sessions", "start"]
