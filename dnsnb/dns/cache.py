@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator
+from typing import Protocol
 
 from dnsnb.dns import wire
 from dnsnb.dns.message import Answer
@@ -18,7 +19,7 @@ _OVERHEAD = 700  # bytes that an entry takes beside its body, measured
 class Entry:
     """One answer kept: `stored` and `expires` on the monotonic clock, `hits` since it was stored."""
 
-    __slots__ = ("answer", "expires", "hits", "refreshing", "stored")
+    __slots__ = ("answer", "expires", "hits", "memos", "refreshing", "replaced", "stored")
 
     def __init__(self, answer: Answer, stored: float, expires: float) -> None:
         self.answer = answer
@@ -26,6 +27,14 @@ class Entry:
         self.expires = expires
         self.hits = 0
         self.refreshing = False
+        self.replaced = False
+        self.memos: list[Memo] = []  # replies made from it, which end when it is replaced
+
+
+class Memo(Protocol):
+    """Something derived of an entry that holds `until` a moment of the monotonic clock."""
+
+    until: float
 
 
 class Cache:
@@ -88,6 +97,9 @@ class Cache:
         old = self._entries.pop(question, None)
         if old is not None:
             self.bytes -= len(old.answer.body) + _OVERHEAD
+            old.replaced = True
+            for memo in old.memos:
+                memo.until = 0.0
         self._entries[question] = entry
         self.bytes += len(answer.body) + _OVERHEAD
         while len(self._entries) > self.limit_entries or self.bytes > self.limit_bytes:

@@ -13,7 +13,7 @@ from dnsnb.dns import wire
 from dnsnb.dns.cache import Cache, Entry
 from dnsnb.dns.forwarding import Forwarder, Result, Waiter
 from dnsnb.dns.journal import Journal, LogBatch, Record
-from dnsnb.dns.message import Answer, make_answer, render
+from dnsnb.dns.message import Answer, make_answer, reframed, render
 from dnsnb.dns.options import Access, EngineOptions
 from dnsnb.dns.policy import Policy
 from dnsnb.dns.reserved import special_answer
@@ -227,7 +227,7 @@ class Engine:
             return self._reply(
                 query, client, transport, make_answer(question, wire.NOERROR, [hinfo]), "local", memo=peer
             )
-        entry = self.cache.get(question, now) or self.cache.get_cut(question, now)
+        entry = self.cache.get(question, now) or self._below_nothing(question, now)
         if entry is not None:
             return self._cached(query, client, transport, verdict, entry, now, peer)
         if not query.rd:
@@ -235,6 +235,13 @@ class Engine:
             return self._reply(query, client, transport, make_answer(question, wire.REFUSED, ede=20), "refused")
         self._seen = (message, query, verdict)
         return None
+
+    def _below_nothing(self, question: Question, now: float) -> Entry | None:
+        """A name above it does not exist, so neither does this one (RFC 8020 2)."""
+        cut = self.cache.get_cut(question, now)
+        if cut is None:
+            return None
+        return Entry(reframed(cut.answer, question), cut.stored, cut.expires)
 
     def _verdict(self, peer: Peer, client: str, question: Question) -> Verdict:
         if self.policy.dynamic:
@@ -275,11 +282,12 @@ class Engine:
         ttl = None if answer.ttl is None else max(0, answer.ttl - age)
         status = "failed" if failed else "cached"
         record = self._record(query, reply, answer, status, verdict, ttl=ttl, ede=ede)
-        if transport == "udp" and not failed and self._may_memo(peer):
+        if transport == "udp" and not failed and not entry.replaced and self._may_memo(peer):
             until = entry.expires
             if self.options.prefetch and not entry.refreshing:
                 until = max(now, entry.expires - (entry.expires - entry.stored) * PREFETCH_LEFT)
-            peer.memo[self._key] = Memo(reply[2:], record, until, int(now), query, entry)
+            memo = peer.memo[self._key] = Memo(reply[2:], record, until, int(now), query, entry)
+            entry.memos.append(memo)
         self.journal.record((self.wall(), client, transport, record, (self.clock() - now) * 1000))
         return reply
 

@@ -383,6 +383,16 @@ def make_answer(
     )
 
 
+def reframed(answer: Answer, question: Question) -> Answer:
+    """Return a negative answer to one name as the answer to another: its pointers would point astray there."""
+    head = bytes(4) + _COUNTS.pack(1, answer.ancount, answer.nscount, 0)
+    message = head + answer.qname + answer.qtype.to_bytes(2) + b"\0\1" + answer.body
+    _, at = _read_records(message, 12 + len(answer.qname) + 4, answer.ancount)
+    authority, _ = _read_records(message, at, answer.nscount)
+    rrs = [(r.name, r.rtype, r.rclass, r.ttl, plain_rdata(message, r)) for r in authority if r.rtype == wire.SOA]
+    return make_answer(question, answer.rcode, (), rrs)
+
+
 def answer_texts(answer: Answer) -> list[str]:
     """Return the data of an answer's answer section as text, escaped; what can't be shown is given as RFC 3597 does."""
     if not answer.ancount:
