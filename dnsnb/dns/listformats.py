@@ -188,7 +188,10 @@ class _Reader:
         if len(raw) > MAX_LINE:
             self.report.skip(number, raw[:200].decode("utf-8", "replace"), f"longer than {MAX_LINE} octets")
             return
-        text = raw.decode("utf-8", "replace")
+        text = raw.decode("utf-8", "replace").strip()
+        if not text:
+            self.report.skip(number, repr(raw), "not a rule")
+            return
         if text[0] in "#!;" and not text.startswith("#@#"):
             self.report.comments += 1
             return
@@ -231,7 +234,7 @@ class _Reader:
             self.one(name_tail(name), self.level, BOTH)
 
     def hosts(self, address: str, names: list[str]) -> None:
-        parsed = ipaddress.ipis_address(address)
+        parsed = ipaddress.ip_address(address)
         nowhere = parsed.is_unspecified or parsed.is_loopback or parsed.is_link_local or address == "255.255.255.255"
         if not nowhere:
             raise ValueError("a hosts line with an address of its own is local data, not a block rule")

@@ -104,7 +104,7 @@ class Patterns:
         found = list(self._always)
         found += [item for glob, item in self._globs if glob.matches(text)]
         if self._set is not None:
-            found += [self._straight[number] for number in self._set.Match(text)]
+            found += [self._straight[number] for number in self._set.Match(text) or ()]
         found += [item for regex, item in self._inverted if regex.search(text) is None]
         return found
 

@@ -95,8 +95,8 @@ class ListKeeper:
     async def add(self, settings: Mapping[str, Any], *, trusted: bool = False, kept: bool = True) -> dict[str, Any]:
         """Add a list, or replace the source of one: read it first, then keep it, then let it hold.
 
-        `trusted` settings (a person's own Python or command line) may name any file; with `kept` false the list ends with
-        the server. Raises SettingError or FetchError, and then everything is as it was.
+        `trusted` settings (a person's own Python or command line) may name any file; a list not `kept` ends with the
+        server. Raises SettingError or FetchError, and then everything is as it was.
         """
         source, text = parse_source(settings)
         if source.path is not None and not trusted:
