@@ -10,7 +10,6 @@ import logging
 import random
 import threading
 import time
-from collections import deque
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -21,29 +20,18 @@ import orjson
 
 from dnsnb import sse
 from dnsnb.background import BackgroundLoop
+from dnsnb.client.events import Event, EventBuffer, Policy
 from dnsnb.client.states import ChannelStates
 from dnsnb.errors import NotConnected
 
 log = logging.getLogger("dnsnb.client")
 
 State = Literal["connecting", "open", "waiting", "closed"]
-Policy = Literal["drop_oldest", "latest", "block"]
 
 FIRST_DELAY = 0.25  # seconds before the first new attempt; doubled by each failure
 MAX_DELAY = 30.0
 IDLE = 75.0  # seconds without a byte: the heartbeat comes every 30
 WARN_AFTER = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """One message of the stream: channel, data, time of sending (ms since the epoch), id, whether it is a test."""
-
-    type: str
-    data: Any
-    timestamp: int = 0
-    id: str = ""
-    test: bool = False
 
 
 class Subscription:
@@ -182,7 +170,7 @@ class SSEClient:
         At most `limit` events wait for the reader; then `drop_oldest` gives up the oldest, `latest` all but the newest
         of each channel, and `block` stops reading the stream, which the server bounds on its side.
         """
-        buffer = _Buffer(asyncio.get_running_loop(), 1 if policy == "block" else limit, policy)
+        buffer = EventBuffer(asyncio.get_running_loop(), 1 if policy == "block" else limit, policy)
         subscription = await asyncio.to_thread(self.subscribe, pattern, buffer.put)
         try:
             while True:
@@ -358,55 +346,3 @@ def _words(error: BaseException) -> str:
     if isinstance(error, aiohttp.ClientConnectorError):
         return f"can't connect ({error.os_error.strerror or error.os_error})"
     return str(error) or type(error).__name__
-
-
-class _Buffer:
-    """Events on their way from the client's loop to a reader's loop, bounded by a policy."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, limit: int, policy: Policy) -> None:
-        if policy not in ("drop_oldest", "latest", "block"):
-            raise ValueError(f"policy: {policy!r} is none of drop_oldest, latest, block")
-        self._loop = loop
-        self._limit = limit
-        self._policy = policy
-        self._events: deque[Event] = deque()
-        self._lock = threading.Lock()
-        self._room = threading.Semaphore(limit)
-        self._ready = asyncio.Event()
-        self._closed = False
-        self.dropped = 0
-
-    def put(self, event: Event) -> None:
-        if self._policy == "block":
-            while not self._room.acquire(timeout=0.5):
-                if self._closed or self._loop.is_closed():
-                    return
-        with self._lock:
-            if self._closed:
-                return
-            if self._policy == "latest":
-                kept = [e for e in self._events if e.type != event.type]
-                self.dropped += len(self._events) - len(kept)
-                self._events = deque(kept)
-            elif len(self._events) >= self._limit:
-                self._events.popleft()
-                self.dropped += 1
-            self._events.append(event)
-        try:
-            self._loop.call_soon_threadsafe(self._ready.set)
-        except RuntimeError:
-            self._closed = True  # the reader's loop is gone
-
-    async def get(self) -> Event:
-        while True:
-            with self._lock:
-                if self._events:
-                    if self._policy == "block":
-                        self._room.release()
-                    return self._events.popleft()
-                self._ready.clear()
-            await self._ready.wait()
-
-    def close(self) -> None:
-        self._closed = True
-        self._room.release()
