@@ -149,10 +149,9 @@ class SSEResponder:
         """Send rows of the log; kept for replay although nobody may be connected, but encoded only for somebody."""
         if not count:
             return
-        waiting = any(stream.reader.wants(ROWS) for stream in self.streams)
-        self.ring.add_rows(columns, count, dropped, waiting)
-        if waiting:
-            self._wake(ROWS)
+        by_column = any(stream.reader.form.key == (True, "") for stream in self.streams)
+        self.ring.add_rows(columns, count, dropped, by_column)
+        self._wake(ROWS)
 
     def _wake(self, channel: str) -> None:
         for stream in self.streams:

@@ -12,11 +12,13 @@ from typing import Any
 
 import orjson
 
+from dnsnb import schema
 from dnsnb.schema import Columns
 from dnsnb.server.rowfilter import RowFilter
 
 ROWS = "dns/log/event"
 MAX_BATCH_ROWS = 4096
+ROW_KEYS = tuple(name for name in schema.NAMES if name != "source")  # every row has all of them
 UNENCODED_ROW_BYTES = 600  # what a row weighs while it is still Python objects
 _FRAMES_BYTES = 8 * 1024 * 1024
 
@@ -193,14 +195,14 @@ class Ring:
         return self._one_by_one(columns, numbers, entry.time), count
 
     def _one_by_one(self, columns: Columns, numbers: list[int], time: int) -> bytes:
-        names = [name for name in columns if name]
+        given = [columns.get(name) or [None] * len(numbers) for name in ROW_KEYS]
         dumps = orjson.dumps
         tail = b',"timestamp":%d}\n\n' % time
         head = f"id: {self.epoch}-".encode()
         middle = b'\ndata: {"type":"dns/log/event","data":'
         parts = []
-        for number, row in zip(numbers, zip(*(columns[n] for n in names), strict=True), strict=True):
-            parts += [head, b"%d" % number, middle, dumps(dict(zip(names, row, strict=True)), default=str), tail]
+        for number, row in zip(numbers, zip(*given, strict=True), strict=True):
+            parts += [head, b"%d" % number, middle, dumps(dict(zip(ROW_KEYS, row, strict=True)), default=str), tail]
         return b"".join(parts)
 
     def _keep_frame(self, key: tuple[int, tuple[bool, str]], made: tuple[bytes, int]) -> None:
