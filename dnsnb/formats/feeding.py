@@ -137,6 +137,10 @@ class Feed:
     def _tail(self) -> Iterator[pa.Table]:
         rest = b"".join(self._held)
         self._held, self._size = [], 0
+        cut = rest.rfind(b"\n") + 1
+        if cut:
+            yield from self._lines(rest[:cut])
+        rest = rest[cut:]
         if rest.strip(b"\0\r\n\t "):
             self.context.tail = True
             yield from self._lines(rest)

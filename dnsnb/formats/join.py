@@ -24,6 +24,7 @@ class Joiner:
     `keys` are columns; a null matches a null alone. Further kinds (`NOTE`) are laid over a row in the same way, but
     are rows of their own only where `keep_notes` says so. `latency` False: the log's times are too coarse to tell it.
     `lazy`: rows pass straight through until the log shows its first answer or note.
+    `loose` names a key that notes lack, and answers with a 0 in it too: those serve any query that has no exact one.
     """
 
     def __init__(
@@ -35,6 +36,7 @@ class Joiner:
         keep_notes: bool = True,
         latency: bool = True,
         lazy: bool = False,
+        loose: str | None = None,
     ) -> None:
         self.keys = keys
         self.window = int(window_s * 1_000_000)
@@ -42,6 +44,7 @@ class Joiner:
         self.keep_notes = keep_notes
         self.latency = latency
         self.pairs = not lazy
+        self.loose = loose
         self.waiting: pa.Table | None = None
         self.unpaired = 0
 
@@ -73,13 +76,18 @@ class Joiner:
             order = np.lexsort((kinds, times))
             if (np.diff(order) != 1).any():
                 table, times, kinds = table.take(pa.array(order)), times[order], kinds[order]
-        codes = self._codes(table)
+        codes = self._codes(table, self.keys)
+        wide = codes if self.loose is None else self._codes(table, tuple(k for k in self.keys if k != self.loose))
         asked = np.flatnonzero(kinds == QUERY)
         taken = np.zeros(len(table), bool)
         found: dict[int, Ints] = {}
         for kind in np.unique(kinds[kinds > QUERY]):
             answers = np.flatnonzero(kinds == kind)
-            match = _first_after(codes, times, asked, answers, self.window)
+            match = _first_after(codes if kind == 1 else wide, times, asked, answers, self.window)
+            if self.loose is not None and kind == 1 and (match < 0).any():
+                neutral = answers[table.column(self.loose).to_numpy(zero_copy_only=False)[answers] == 0]
+                open_ = match < 0
+                match[open_] = _first_after(wide, times, asked[open_], neutral, self.window)
             found[int(kind)] = match
             taken[match[match >= 0]] = True
         done = np.ones(len(asked), bool)
@@ -106,10 +114,10 @@ class Joiner:
         order = np.argsort(rows, kind="stable")
         return self._laid_over(table, rows[order], {k: m[order] for k, m in index.items()}, times)
 
-    def _codes(self, table: pa.Table) -> Ints:
+    def _codes(self, table: pa.Table, keys: tuple[str, ...]) -> Ints:
         total = np.zeros(len(table), np.int64)
         size = 1
-        for key in self.keys:
+        for key in keys:
             if key not in table.column_names:
                 continue
             coded = _coded(table.column(key))

@@ -114,13 +114,13 @@ def recognise(one: opening.Input, options: Options) -> tuple[Format, str | None]
             raise LogFormatError(f"{one.name}: not a {row.title}: found binary data that starts {raw[:8].hex(' ')}")
         plain = int(row.load().score(head))
         inner, wrapper = _unwrapped(one, head, options)
-        return row, wrapper if inner is not None and int(row.load().score(inner)) > plain else None
+        return row, wrapper if inner is not None and int(row.load().score(inner)) >= max(plain, 1) else None
     row_found, scores = sniff.sniff(head)
-    if not head.binary and (row_found is None or scores[row_found.name] < 90):
+    if not head.binary:
         inner, wrapper = _unwrapped(one, head, options)
         if inner is not None:
             better, inner_scores = sniff.sniff(inner)
-            if better is not None and inner_scores[better.name] > max(scores.values(), default=0):
+            if better is not None and inner_scores[better.name] >= max(scores.values(), default=0):
                 return better, wrapper
     if row_found is None:
         raise sniff.unknown(head, scores)

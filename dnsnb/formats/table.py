@@ -31,7 +31,7 @@ class Format(NamedTuple):
 _ROWS = (
     Format("zeek", "Zeek dns.log, TSV", "lines", "zeek"),
     Format("zeek-json", "Zeek dns.log, JSON", "lines", "zeek_json"),
-    #    Format("dnsmasq", "dnsmasq and Pi-hole text log (log-queries, extra, proto)", "lines", "dnsmasq"),
+    Format("dnsmasq", "dnsmasq and Pi-hole text log (log-queries, extra, proto)", "lines", "dnsmasq"),
     #    Format("pihole-ftl", "Pi-hole FTL database, schema 1 to 21", "path", "pihole_ftl"),
     #    Format("adguard", "AdGuard Home query log", "lines", "adguard"),
     Format("bind", "BIND 9 query, response, RPZ, query-error and security logs", "lines", "bind"),

@@ -209,16 +209,16 @@ def iso(values: pa.Array, clock: Clock, assume_utc: bool = False) -> Ints:
     """
     if isinstance(values, pa.ChunkedArray):
         values = values.combine_chunks()
+    if values.null_count == len(values):
+        return np.full(len(values), MISSING)
     coded = values.dictionary_encode()
     texts = coded.dictionary.cast(pa.string())
     found = pc.extract_regex(texts, pattern=_ISO)
     good = found.is_valid().to_numpy(zero_copy_only=False)
 
     def part(name: str) -> Ints:
-        return found.field(name).fill_null("0").cast(pa.int64()).to_numpy(zero_copy_only=False)
+        return _digits(found.field(name)).to_numpy(zero_copy_only=False)
 
-    if not len(texts):
-        return np.full(len(values), MISSING)
     year, month, day = part("y"), part("m"), part("d")
     naive = days_from_civil(year, month, day) * DAY + part("h") * HOUR + part("n") * 60_000_000 + part("s") * 1_000_000
     fraction = pc.utf8_rpad(found.field("f").fill_null(""), 6, "0")
@@ -242,6 +242,11 @@ def iso(values: pa.Array, clock: Clock, assume_utc: bool = False) -> Ints:
     return out
 
 
+def _digits(values: pa.Array) -> pa.Array:
+    """Return digits as int64; the empty text of a line that did not match is 0."""
+    return pc.if_else(pc.equal(values.fill_null(""), ""), "0", values).cast(pa.int64())
+
+
 def _offset(text: str) -> int | None:
     if not text:
         return None
@@ -259,15 +264,14 @@ def epoch(values: pa.Array) -> Ints:
     if isinstance(values, pa.ChunkedArray):
         values = values.combine_chunks()
     if pa.types.is_string(values.type) or pa.types.is_large_string(values.type):
-        parts = pc.extract_regex(values, pattern=r"^(?P<s>\d{1,19})(?:\.(?P<f>\d{1,9})\d*)?$")
+        parts = pc.extract_regex(values, pattern=r"^(?P<s>\d{1,18})(?:\.(?P<f>\d{1,9})\d*)?$")
         good = parts.is_valid().to_numpy(zero_copy_only=False)
         if not len(values):
             return np.zeros(0, np.int64)
-        whole = parts.field("s").fill_null("0").cast(pa.uint64()).to_numpy(zero_copy_only=False)
+        whole = _digits(parts.field("s")).to_numpy(zero_copy_only=False)
         fraction = pc.utf8_slice_codeunits(pc.utf8_rpad(parts.field("f").fill_null(""), 6, "0"), 0, 6)
         micro = fraction.cast(pa.int64()).to_numpy(zero_copy_only=False)
-        good &= whole < 1 << 62
-        return np.where(good, _scaled(whole.astype(np.int64)) + micro, MISSING)
+        return np.where(good, _scaled(whole) + micro, MISSING)
     numbers = values.cast(pa.float64()).fill_null(np.nan).to_numpy(zero_copy_only=False)
     good = np.isfinite(numbers) & (np.abs(numbers) < 9e18)
     numbers = np.where(good, numbers, 0)

@@ -31,7 +31,8 @@ _CRI = r"^(?P<time>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:?\d\d))
 _TEXT = {"syslog": _SYSLOG, "syslog-iso": _SYSLOG_ISO, "rfc5424": _RFC5424, "cri": _CRI}
 _KEYS = (
     ("docker", ("log",), ("time",)),
-    ("filebeat", ("message",), ("@timestamp", "timestamp")),
+    ("filebeat", ("message",), ("@timestamp",)),
+    ("cloudwatch", ("message",), ("timestamp",)),
     ("splunk", ("result", "_raw"), ("result", "_time")),
     ("splunk", ("_raw",), ("_time",)),
     ("journald", ("MESSAGE",), ("__REALTIME_TIMESTAMP",)),
