@@ -35,7 +35,7 @@ def run(seconds: float = 60.0, out: TextIO | None = None, *, rate: float = 25.0,
     from dnsnb.notebook.session import start
 
     out = out or sys.stdout
-    with simulate.running(seed=seed) as upstream:
+    with simulate.running(world=simulate.World(seed)) as upstream:
         session = start(name="demo", upstreams=[upstream.address], blacklist=list(simulate.ADS))
         try:
             out.write(f"DNS server on {session.status['dns']}, stream on {session.status['http']}/api/sse/stream\n")

@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from dnsnb.dns import wire
-from dnsnb.dns.message import Answer, read_answer
+from dnsnb.dns.message import Answer
+from dnsnb.dns.reading import read_answer
 from dnsnb.dns.upstream import Target, order
 from dnsnb.dns.wire import Question
 from dnsnb.errors import WireError

@@ -8,7 +8,8 @@ import time
 from typing import NamedTuple
 
 from dnsnb.dns import wire
-from dnsnb.dns.message import answer_texts, read_answer
+from dnsnb.dns.reading import read_answer
+from dnsnb.dns.records import answer_texts
 from dnsnb.dns.wire import Question
 from dnsnb.errors import DnsnbError, SettingError, WireError
 from dnsnb.server.listeners import format_address, parse_address

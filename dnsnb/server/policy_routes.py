@@ -14,7 +14,7 @@ from aiohttp import web
 
 from dnsnb.dns import listanalytics
 from dnsnb.dns.explain import Explanation, add_lines, explain, judge_answer, parse_question
-from dnsnb.dns.message import read_answer
+from dnsnb.dns.reading import read_answer
 from dnsnb.dns.rules import Verdict
 from dnsnb.dns.wire import Question, make_query, rcode_text
 from dnsnb.errors import CommandError, SettingError

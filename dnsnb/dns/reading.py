@@ -1,0 +1,192 @@
+"""Upstreams' answers: checked against the question, scrubbed of all beside its chain, TTLs set right.
+
+No I/O; knows wire, records and message. Whatever the bytes, WireError is all that is raised.
+"""
+
+from __future__ import annotations
+
+import struct
+
+from dnsnb.dns import wire
+from dnsnb.dns.message import Answer, make_answer
+from dnsnb.dns.records import Record, plain_rdata, read_records
+from dnsnb.dns.wire import Question
+from dnsnb.errors import WireError
+
+MAX_CHAIN = 17
+MAX_RECORDS = 8192
+TTL_LIMIT = 0x7FFFFFFF
+
+_RR = struct.Struct("!HHIH")
+_TTL = struct.Struct("!I")
+
+
+def read_answer(
+    message: bytes, question: Question, *, ttl_floor: int = 0, ttl_cap: int = 86400, negative_cap: int = 10800
+) -> Answer:
+    """Return an upstream's answer to `question`, scrubbed: nothing beside the question's own chain becomes an answer.
+
+    Positive answers keep the answer section (and, for DO, authority); negative ones their authority section; OPT and
+    additional records never stay. TTLs are capped, those with the top bit set count as 0 (RFC 2181 8), negative ones go
+    by the SOA (RFC 2308 5). Raises WireError when it is not an answer to this question, or can't be read.
+    """
+    if len(message) < 12:
+        raise WireError("shorter than a header")
+    flags, qdcount, ancount, nscount, arcount = struct.unpack_from("!5H", message, 2)
+    if not flags & 0x8000 or flags & 0x7800:
+        raise WireError("not a response to a query")
+    if qdcount != 1 or not matches(message, question):
+        raise WireError("answers another question")
+    if ancount + nscount + arcount > MAX_RECORDS:
+        raise WireError("too many records")
+    start = 12 + len(question.qname) + 4
+    at = start
+    rcode = flags & 15
+    try:
+        answers, at = read_records(message, at, ancount)
+        after_answers = at
+        authority, at = read_records(message, at, nscount)
+        after_authority = at
+        ede, ede_text, high = _read_opt(message, at, arcount)
+    except (struct.error, IndexError):
+        raise WireError("a record is cut off") from None
+    rcode |= high << 4
+    chain, kept = _follow(message, question, answers)
+    found = any(r.rtype == question.qtype or question.qtype == wire.ANY for r in kept)
+    soa = next((r for r in authority if r.rtype == wire.SOA and r.rclass == question.qclass), None)
+    if len(kept) != len(answers):  # foreign records among them: rebuilt from those on the chain alone
+        return _rebuilt(message, question, kept, chain, rcode, ttl_floor, ttl_cap, ede, ede_text)
+    keep_authority = question.do or not found
+    records = answers + (authority if keep_authority else [])
+    end = after_authority if keep_authority else after_answers
+    negative_ttl = None
+    if not found and soa is not None:
+        negative_ttl = min(_ttl(soa.ttl), _soa_minimum(message, soa), negative_cap)
+    ttls = []
+    for r in records:
+        left = min(_ttl(r.ttl), ttl_cap)
+        if r is soa and negative_ttl is not None:
+            left = negative_ttl
+        elif left and left < ttl_floor:
+            left = ttl_floor
+        ttls.append((r.at - 6 - start, left))
+    ttl: int | None = min((t for _, t in ttls[: len(answers)]), default=None)
+    if rcode == wire.NOERROR and found:
+        keep = ttl or 0
+    elif rcode in (wire.NOERROR, wire.NXDOMAIN) and negative_ttl is not None:
+        keep = min(negative_ttl, ttl) if ttl is not None else negative_ttl
+    else:
+        keep = 0
+    body = message[start:end]
+    if any(message[r.at - 6 : r.at - 2] != t.to_bytes(4) for (_, t), r in zip(ttls, records, strict=True)):
+        patched = bytearray(body)
+        for offset, t in ttls:
+            _TTL.pack_into(patched, offset, t)
+        body = bytes(patched)
+    return Answer(
+        rcode,
+        body,
+        qname=question.qname,
+        qtype=question.qtype,
+        counts=(len(answers), len(authority) if keep_authority else 0, 0),
+        ttls=tuple(ttls),
+        ttl=ttl,
+        keep=keep,
+        ad=bool(flags & 0x0020),
+        names=chain,
+        addresses=tuple(message[r.at : r.end] for r in kept if r.rtype in (wire.A, wire.AAAA)),
+        ede=ede,
+        ede_text=ede_text,
+    )
+
+
+def matches(message: bytes, question: Question) -> bool:
+    """Whether a response's question section is this question, whatever the letters' case (RFC 5452 9.1, 4343)."""
+    end = 12 + len(question.qname)
+    if message[12:end].lower() != question.qname:
+        return False
+    return message[end : end + 4] == question.qtype.to_bytes(2) + question.qclass.to_bytes(2)
+
+
+def _ttl(ttl: int) -> int:
+    return ttl if ttl <= TTL_LIMIT else 0
+
+
+def _read_opt(message: bytes, at: int, count: int) -> tuple[int | None, str, int]:
+    """Return (extended error, its text, upper bits of the rcode) of the OPT among the additional records."""
+    for _ in range(count):
+        _, at = wire.read_name(message, at)
+        rtype, _, ttl, size = _RR.unpack_from(message, at)
+        at += 10
+        if at + size > len(message):
+            raise WireError("a record is cut off")
+        if rtype == wire.OPT:
+            end, here = at + size, at
+            while here + 4 <= end:
+                code, length = struct.unpack_from("!HH", message, here)
+                here += 4
+                if code == 15 and 2 <= length <= end - here:
+                    text = message[here + 2 : here + length].decode("utf-8", "replace").rstrip("\0")
+                    return int.from_bytes(message[here : here + 2]), text, ttl >> 24
+                here += length
+            return None, "", ttl >> 24
+        at += size
+    return None, "", 0
+
+
+def _follow(message: bytes, question: Question, answers: list[Record]) -> tuple[tuple[bytes, ...], list[Record]]:
+    """Return the names from the question along its CNAMEs, and the records that belong to them."""
+    if len(answers) == 1 and answers[0].name == question.qname and answers[0].rtype == question.qtype:
+        return (question.qname,), answers
+    aliases: dict[bytes, bytes] = {}
+    for r in answers:
+        if r.rtype == wire.CNAME and r.rclass == question.qclass and r.name not in aliases:
+            aliases[r.name] = wire.read_name(message, r.at)[0].lower()
+    chain = [question.qname]
+    if question.qtype not in (wire.CNAME, wire.ANY):
+        while (target := aliases.get(chain[-1])) is not None and target not in chain:
+            if len(chain) == MAX_CHAIN:
+                raise WireError("a chain of too many CNAMEs")
+            chain.append(target)
+    names = set(chain)
+    dnames = [r.name for r in answers if r.rtype == wire.DNAME and any(n.endswith(r.name) for n in names)]
+    last = chain[-1]
+
+    def belongs(r: Record) -> bool:
+        if r.rclass != question.qclass:
+            return False
+        if r.rtype == wire.RRSIG:
+            return r.name in names or r.name in dnames
+        if r.rtype == wire.DNAME:
+            return r.name in dnames
+        if r.rtype == wire.CNAME:
+            return r.name in names
+        return r.name == last and (r.rtype == question.qtype or question.qtype == wire.ANY)
+
+    return tuple(chain), [r for r in answers if belongs(r)]
+
+
+def _soa_minimum(message: bytes, soa: Record) -> int:
+    return _ttl(int.from_bytes(message[soa.end - 4 : soa.end])) if soa.end - soa.at >= 22 else 0
+
+
+def _rebuilt(
+    message: bytes,
+    question: Question,
+    kept: list[Record],
+    chain: tuple[bytes, ...],
+    rcode: int,
+    floor: int,
+    cap: int,
+    ede: int | None,
+    ede_text: str,
+) -> Answer:
+    rrs = []
+    for r in kept:
+        ttl = min(_ttl(r.ttl), cap)
+        rrs.append((r.name, r.rtype, r.rclass, max(ttl, floor) if ttl else 0, plain_rdata(message, r)))
+    answer = make_answer(question, rcode, rrs)
+    answer.names = chain
+    answer.keep = (answer.ttl or 0) if any(r.rtype == question.qtype for r in kept) else 0
+    answer.ede, answer.ede_text = ede, ede_text
+    return answer

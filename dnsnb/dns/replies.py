@@ -1,0 +1,148 @@
+"""Replies of our own, rendered, logged, and remembered where they stay true. No I/O; knows message, blocking, peers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from dnsnb.dns import wire
+from dnsnb.dns.journal import Journal, Record
+from dnsnb.dns.message import Answer, make_answer, render
+from dnsnb.dns.options import EngineOptions
+from dnsnb.dns.peers import MEMO_LIMIT, Memo, Peer
+from dnsnb.dns.policy import Policy
+from dnsnb.dns.rules import NONE, Verdict
+from dnsnb.dns.wire import Query
+
+
+class Replies:
+    """Makes replies. `key` holds the exact bytes (behind the ID) while a query is decided from memory, else b""."""
+
+    def __init__(
+        self,
+        policy: Policy,
+        options: EngineOptions,
+        journal: Journal,
+        clock: Callable[[], float],
+        wall: Callable[[], int],
+    ) -> None:
+        self.policy = policy
+        self.options = options
+        self.journal = journal
+        self.clock = clock
+        self.wall = wall
+        self.key = b""
+
+    def own(
+        self,
+        query: Query,
+        client: str,
+        transport: str,
+        answer: Answer,
+        status: str,
+        verdict: Verdict = NONE,
+        *,
+        memo: Peer | None = None,
+    ) -> bytes:
+        """Render an answer of our own, log it, and remember it where it stays true until something changes."""
+        reply = render(query, answer, udp=transport == "udp")
+        record = self.record(query, reply, answer, status, verdict, ttl=answer.ttl)
+        if memo is not None and transport == "udp" and self.may_memo(memo):
+            memo.memo[self.key] = Memo(reply[2:], record, float("inf"), int(self.clock()), None, None)
+        self.journal.record((self.wall(), client, transport, record, 0.0))
+        return reply
+
+    def blocked(self, query: Query, client: str, transport: str, verdict: Verdict, peer: Peer) -> bytes:
+        """Answer a blocked question, as the rule or the settings say; b"" when they say silence."""
+        question = query.question
+        reply = verdict.reply
+        if reply is None:
+            answer = self.options.block.answer(question)
+        elif reply.kind == "drop":
+            record = Record(question.qname, question.qtype, question.qclass, "blocked", None, query_bytes=query.size)
+            record.list, record.rule = verdict.list, verdict.rule
+            self.journal.record((self.wall(), client, transport, record, 0.0))
+            return b""
+        elif reply.kind == "truncate" and transport == "udp":
+            return self.truncated(query, client, transport, "blocked", verdict)
+        elif reply.kind == "records":
+            ttl = self.options.block.ttl
+            rrs = [
+                (question.qname, rtype, wire.IN, ttl if given is None else given, rdata)
+                for rtype, given, rdata in reply.records
+                if rtype == question.qtype or rtype == wire.CNAME or question.qtype == wire.ANY
+            ]
+            answer = make_answer(question, wire.NOERROR, rrs, ede=15)
+        else:
+            mode = {"nxdomain": "nxdomain", "nodata": "nodata", "refused": "refused"}.get(reply.kind, "nodata")
+            block = self.options.block
+            answer = type(block)(mode, block.ttl, (), block.ede).answer(question)
+        return self.own(query, client, transport, answer, "blocked", verdict, memo=peer)
+
+    def limited(self, query: Query, client: str, transport: str) -> bytes:
+        """Over its rate: asked to come back over TCP, which can't be forged; over TCP refused."""
+        if transport == "udp":
+            return self.truncated(query, client, transport, "limited", NONE)
+        return self.own(query, client, transport, make_answer(query.question, wire.REFUSED), "limited")
+
+    def truncated(self, query: Query, client: str, transport: str, status: str, verdict: Verdict) -> bytes:
+        """Tell the asker to come back over TCP."""
+        answer = make_answer(query.question, wire.NOERROR)
+        reply = bytearray(render(query, answer))
+        reply[2] |= 0x02
+        out = bytes(reply)
+        record = self.record(query, out, answer, status, verdict, ttl=None)
+        self.journal.record((self.wall(), client, transport, record, 0.0))
+        return out
+
+    def bad(self, message: bytes, reply: bytes, client: str, transport: str, peer: Peer) -> bytes:
+        """Log what is no query that we serve; returns what to send."""
+        if not reply:
+            return b""
+        if not peer.allowed:
+            reply = reply[:3] + bytes([reply[3] & 0xF0 | wire.REFUSED]) + reply[4:]
+        record = Record(
+            b"\0", 0, 0, "refused", reply[3] & 15, query_bytes=len(message), response_bytes=len(reply),
+            flags=int.from_bytes(reply[2:4]),
+        )  # fmt: skip
+        self.journal.record((self.wall(), client, transport, record, 0.0))
+        return reply
+
+    def record(
+        self,
+        query: Query,
+        reply: bytes,
+        answer: Answer,
+        status: str,
+        verdict: Verdict,
+        *,
+        ttl: int | None,
+        ede: int | None = None,
+        upstream: str | None = None,
+    ) -> Record:
+        """Return what the log keeps of a reply."""
+        question = query.question
+        code = ede if ede is not None else answer.ede
+        return Record(
+            question.qname,
+            question.qtype,
+            question.qclass,
+            status,
+            answer.rcode,
+            answer=answer,
+            list=verdict.list,
+            rule=verdict.rule,
+            upstream=upstream,
+            ttl=ttl,
+            flags=int.from_bytes(reply[2:4]),
+            ede=code,
+            query_bytes=query.size,
+            response_bytes=len(reply),
+        )
+
+    def may_memo(self, peer: Peer) -> bool:
+        """Whether a reply to the bytes in `key` may be remembered; makes room for it."""
+        if not self.options.fast_paths or self.policy.dynamic or not self.key:
+            return False
+        if len(peer.memo) >= MEMO_LIMIT:
+            peer.memo.clear()
+        return True

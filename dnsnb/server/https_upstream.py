@@ -1,0 +1,83 @@
+"""An upstream over HTTPS (RFC 8484). What comes back is checked like any other answer."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from typing import Any
+
+from dnsnb.dns.upstream import Done, UpstreamSpec
+
+
+class HttpsUpstream:
+    """A resolver over HTTPS (RFC 8484), POST with ID 0; the answer is checked like any other."""
+
+    def __init__(self, name: str, spec: UpstreamSpec, tls: ssl.SSLContext | None = None) -> None:
+        self.name = name
+        self.spec = spec
+        self.tls = tls
+        self._loop = asyncio.get_running_loop()
+        self._session: Any = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def send(self, query: bytes, done: Done, deadline: float) -> None:
+        """POST a query."""
+        task = self._loop.create_task(self._post(query, done, deadline))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _post(self, query: bytes, done: Done, deadline: float) -> None:
+        import aiohttp
+
+        if self._session is None:
+            self._session = _https_session(self.spec, self.tls)
+        url = f"https://{self.spec.server_name}:{self.spec.port}{self.spec.path}"
+        headers = {"Content-Type": "application/dns-message", "Accept": "application/dns-message"}
+        try:
+            async with asyncio.timeout_at(deadline):
+                async with self._session.post(
+                    url, data=b"\0\0" + query[2:], headers=headers, allow_redirects=False
+                ) as answer:
+                    if answer.status != 200 or answer.content_type != "application/dns-message":
+                        done(None, f"{self.name}: HTTP {answer.status}, {answer.content_type}")
+                        return
+                    body = await answer.content.read(65536)
+                    while len(body) <= 65535 and (more := await answer.content.read(65536)):
+                        body += more
+                    if not 12 <= len(body) <= 65535:
+                        done(None, f"{self.name}: an answer of {len(body)} octets")
+                        return
+                    done(body, "")
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            done(None, f"{self.name}: {type(error).__name__}")
+
+    def close(self) -> None:
+        """Close its connections."""
+        for task in list(self._tasks):
+            task.cancel()
+        if self._session is not None:
+            closing = self._loop.create_task(self._session.close())
+            self._tasks.add(closing)
+
+
+def _https_session(spec: UpstreamSpec, tls: ssl.SSLContext | None) -> Any:
+    import aiohttp
+    from aiohttp.abc import AbstractResolver
+
+    class Known(AbstractResolver):
+        """The addresses that the setting gives, so that no other resolver is asked."""
+
+        async def resolve(self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET) -> list[Any]:
+            return [
+                {"hostname": host, "host": a, "port": port, "family": socket.AF_INET6 if ":" in a else socket.AF_INET,
+                 "proto": 0, "flags": socket.AI_NUMERICHOST}
+                for a in spec.addresses
+            ]  # fmt: skip
+
+        async def close(self) -> None:
+            return
+
+    resolver = Known() if spec.addresses else aiohttp.ThreadedResolver()
+    connector = aiohttp.TCPConnector(resolver=resolver, ssl=tls or True, limit=4, keepalive_timeout=30)
+    return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())

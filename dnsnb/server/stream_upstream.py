@@ -1,0 +1,169 @@
+"""An upstream over TCP or TLS: one connection, pipelined. Decides nothing but which answer is whose."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import ssl
+from collections.abc import Iterable
+from typing import Any
+
+from dnsnb.dns.upstream import Done
+
+MAX_IN_FLIGHT = 4096
+CONNECT_SECONDS = 2.0
+IDLE_SECONDS = 8.0
+
+
+class Ids:
+    """Unpredictable query IDs, taken from the system's generator in bulk."""
+
+    def __init__(self) -> None:
+        self._pool: list[bytes] = []
+
+    def take(self) -> bytes:
+        """Return two octets."""
+        if not self._pool:
+            raw = os.urandom(4096)
+            self._pool = [raw[n : n + 2] for n in range(0, len(raw), 2)]
+        return self._pool.pop()
+
+
+class StreamUpstream:
+    """A resolver over TCP (RFC 7766) or TLS (RFC 7858): one connection, pipelined, opened again when it breaks."""
+
+    def __init__(
+        self,
+        name: str,
+        addresses: Iterable[str],
+        port: int,
+        *,
+        tls: ssl.SSLContext | None = None,
+        server_name: str | None = None,
+    ) -> None:
+        self.name = name
+        self.addresses = list(addresses)
+        self.port = port
+        self.tls = tls
+        self.server_name = server_name
+        self._loop = asyncio.get_running_loop()
+        self._ids = Ids()
+        self._connection: _Connection | None = None
+        self._queue: list[tuple[bytes, Done, float]] = []
+        self._opening: asyncio.Task[None] | None = None
+        self._closed = False
+
+    def send(self, query: bytes, done: Done, deadline: float) -> None:
+        """Send a query over the connection that is open, or open one."""
+        if self._closed:
+            done(None, "closed")
+            return
+        if self._connection is not None and not self._connection.transport.is_closing():
+            self._connection.ask(query, done, deadline)
+            return
+        self._queue.append((query, done, deadline))
+        if self._opening is None:
+            self._opening = self._loop.create_task(self._open())
+
+    async def _open(self) -> None:
+        why = "no address"
+        try:
+            for address in self.addresses:
+                try:
+                    async with asyncio.timeout(CONNECT_SECONDS):
+                        _, connection = await self._loop.create_connection(
+                            lambda: _Connection(self), address, self.port, ssl=self.tls,
+                            server_hostname=self.server_name if self.tls else None,
+                        )  # fmt: skip
+                    self._connection = connection
+                    break
+                except TimeoutError:
+                    why = f"{self.name}: no connection to {address} port {self.port} within {CONNECT_SECONDS:g} s"
+                except ssl.SSLCertVerificationError as error:
+                    why = f"{self.name}: the certificate does not hold: {error.verify_message}"
+                except OSError as error:
+                    why = f"{self.name}: {error.strerror or error}"
+        finally:
+            self._opening = None
+        waiting, self._queue = self._queue, []
+        for query, done, deadline in waiting:
+            if self._connection is not None and not self._connection.transport.is_closing():
+                self._connection.ask(query, done, deadline)
+            else:
+                done(None, why)
+
+    def lost(self, connection: _Connection, waiting: list[tuple[bytes, Done, float]]) -> None:
+        """Ask again over a new connection what an old one was closed on: servers close idle ones at any moment."""
+        if self._connection is connection:
+            self._connection = None
+        for query, done, deadline in waiting:
+            if connection.answered and not self._closed and self._loop.time() < deadline - 0.5:
+                self.send(query, done, deadline)
+            else:
+                done(None, f"{self.name}: the connection was closed")
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._closed = True
+        if self._opening is not None:
+            self._opening.cancel()
+        if self._connection is not None:
+            self._connection.transport.abort()
+        for _, done, _ in self._queue:
+            done(None, "closed")
+        self._queue.clear()
+
+
+class _Connection(asyncio.Protocol):
+    def __init__(self, upstream: StreamUpstream) -> None:
+        self.upstream = upstream
+        self.loop = asyncio.get_running_loop()
+        self.waiting: dict[bytes, tuple[bytes, Done, float]] = {}
+        self.answered = 0
+        self.buffer = bytearray()
+        self.timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
+        self._rest()
+
+    def ask(self, query: bytes, done: Done, deadline: float) -> None:
+        ident = self.upstream._ids.take()
+        while ident in self.waiting:
+            ident = self.upstream._ids.take()
+            if len(self.waiting) >= MAX_IN_FLIGHT:
+                done(None, f"{self.upstream.name}: too many questions wait on one connection")
+                return
+        self.waiting[ident] = (query, done, deadline)
+        self.transport.write(len(query).to_bytes(2) + ident + query[2:])
+        self._rest()
+
+    def data_received(self, data: bytes) -> None:
+        buffer = self.buffer
+        buffer += data
+        while len(buffer) >= 2:
+            size = int.from_bytes(buffer[:2])
+            if len(buffer) < size + 2:
+                return
+            message = bytes(buffer[2 : size + 2])
+            del buffer[: size + 2]
+            known = self.waiting.pop(message[:2], None)
+            if known is None:
+                continue
+            self.answered += 1
+            self._rest()
+            if len(message) < 12 or message[2] & 0x02:
+                known[1](None, f"{self.upstream.name}: the answer is cut, even over TCP")
+            else:
+                known[1](message, "")
+
+    def _rest(self) -> None:
+        if self.timer is not None:
+            self.timer.cancel()
+        self.timer = self.loop.call_later(IDLE_SECONDS, self.transport.close)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self.timer is not None:
+            self.timer.cancel()
+        waiting, self.waiting = list(self.waiting.values()), {}
+        self.upstream.lost(self, waiting)
