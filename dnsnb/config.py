@@ -5,6 +5,7 @@ Wrong values and unknown keys are SettingErrors that name the key, the value and
 
 from __future__ import annotations
 
+import json
 import os
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
@@ -25,7 +26,13 @@ def _as_list(value: Any) -> Any:
     return list(value) if isinstance(value, tuple | set | frozenset) else value
 
 
+def _as_items(value: Any) -> Any:
+    """Objects; the environment gives them as a JSON array."""
+    return json.loads(value) if isinstance(value, str) else value
+
+
 Texts = Annotated[tuple[str, ...], BeforeValidator(_as_list)]
+Items = Annotated[tuple[dict[str, Any], ...], BeforeValidator(_as_items)]
 
 
 class Settings(BaseModel):
@@ -54,6 +61,15 @@ class Settings(BaseModel):
     block_addresses: Texts = Field((), description="the addresses of block_mode 'address'")
     block_ttl: int = Field(60, ge=0, le=86_400, description="TTL of such an answer, seconds")
     rebind_protection: bool = Field(False, description="refuse private addresses in the answers of public names")
+    rebind_allow: Texts = Field((), description="names that may point to private addresses, with all below them")
+    lists: Items = Field((), description="further lists: objects with name, kind, and text, path or url")
+    list_folders: Texts = Field((), description="folders that lists set over HTTP may read files from")
+    list_networks: Texts = Field((), description="private networks that lists may be fetched from")
+    clients: Items = Field((), description="names for addresses: objects with name and addresses")
+    groups: Items = Field((), description="groups of clients, with lists, upstreams and schedules of their own")
+    records: Items = Field((), description="local names: objects with name, type, data and ttl")
+    hosts_files: Texts = Field((), description="hosts files that are answered from")
+    zone_files: Texts = Field((), description="zone files that are answered from")
     allow_clients: Texts = Field(("127.0.0.0/8", "::1/128"), description="addresses and networks that may ask")
     rate_limit: float = Field(0, ge=0, description="queries a second and client; 0: no limit")
     rate_burst: float = Field(100, ge=1, description="queries that a client may ask at once above its rate")

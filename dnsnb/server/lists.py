@@ -15,40 +15,16 @@ from pathlib import Path
 from typing import Any
 
 from dnsnb.dns.listcontent import ListContent, LoadReport
-from dnsnb.dns.listformats import FORMATS, SCOPES, read_list
-from dnsnb.dns.lists import NamedList
+from dnsnb.dns.listformats import read_list
 from dnsnb.dns.policy import Policy
-from dnsnb.dns.schedule import Schedule
 from dnsnb.errors import DnsnbError, SettingError
-from dnsnb.server.fetch import Fetcher, FetchError, check_url
+from dnsnb.server.fetch import Fetcher, FetchError
+from dnsnb.server.list_source import KEYS, ListSource, parse_source
 from dnsnb.server.policy_store import PolicyStore
 
 MAX_FILE = 512 << 20
-REFRESH_HOURS = 24.0
 RETRY_S = 60.0
 PAUSE_S = 0.0002
-
-_KEYS = ("name", "kind", "text", "path", "url", "format", "scope", "enabled", "schedule", "refresh_hours")
-
-
-@dataclass(frozen=True)
-class ListSource:
-    """What a list is made from: a `path`, a `url` or a text (kept as a copy), how it is read, and when."""
-
-    name: str
-    kind: str = "block"
-    path: str | None = None
-    url: str | None = None
-    format: str = "auto"
-    scope: str = "as written"
-    enabled: bool = True
-    schedule: str = ""
-    refresh_hours: float = REFRESH_HOURS
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return it for JSON: the fields of a list's settings."""
-        held = {key: getattr(self, key) for key in _KEYS if key != "text"}
-        return {key: value for key, value in held.items() if value is not None}
 
 
 @dataclass
@@ -130,6 +106,14 @@ class ListKeeper:
             await self._install(state, content)
         return self.status(source.name)
 
+    def await_later(self, settings: Mapping[str, Any]) -> None:
+        """Have a list whose URL can't be fetched now: empty, and tried again soon."""
+        source, _ = parse_source(settings)
+        if source.name not in self.policy.lists:
+            self.policy.create(source.name, source.kind, source.enabled, source.schedule)
+        state = self.states[source.name] = ListState(source, kept=False, failures=1, error="not fetched yet")
+        self._plan(state)
+
     async def change(self, name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
         """Change `enabled`, `schedule` or `refresh_hours` of a list."""
         for key in settings:
@@ -141,7 +125,7 @@ class ListKeeper:
             item = self.policy.list(name)
             state = self.states.get(name)
             merged = ListSource(name, enabled=item.enabled) if state is None else state.source
-            source, _ = parse_source({**merged.as_dict(), **settings} | ({"text": ""} if _no_source(merged) else {}))
+            source, _ = parse_source({**merged.as_dict(), **settings} | ({"text": ""} if merged.word == "text" else {}))
             schedule = source.schedule if "schedule" in settings else None
             self.policy.configure(name, enabled=source.enabled, schedule=schedule)
             if state is not None:
@@ -195,7 +179,7 @@ class ListKeeper:
         failed: list[str] = []
         for item in kept:
             marks = {key: item.get(key) for key in ("etag", "modified", "checked")}
-            settings = {key: value for key, value in item.items() if key in _KEYS}
+            settings = {key: value for key, value in item.items() if key in KEYS}
             name = str(item.get("name"))
             async with self.lock:
                 try:
@@ -227,7 +211,7 @@ class ListKeeper:
         shown: dict[str, Any] = {
             "name": name,
             "kind": item.kind,
-            "source": "typed" if state is None else _source_word(state.source),
+            "source": "typed" if state is None else state.source.word,
             "enabled": item.enabled,
             "schedule": item.schedule.text if item.schedule else "",
             "count": item.count,
@@ -317,7 +301,7 @@ class ListKeeper:
         self.store.save(held | {"lists": self.as_kept()})
 
     def _plan(self, state: ListState) -> None:
-        if _no_source(state.source) or state.source.refresh_hours <= 0:
+        if state.source.word == "text" or state.source.refresh_hours <= 0:
             state.due = float("inf")
             return
         period = state.source.refresh_hours * 3600
@@ -331,40 +315,6 @@ class ListKeeper:
         if not any(resolved.is_relative_to(root) for root in self.file_roots):
             why = "lists set over HTTP may read no file from here; name its folder in the setting list_folders"
             raise SettingError("list.path", path, why)
-
-
-def parse_source(settings: Mapping[str, Any]) -> tuple[ListSource, bytes | None]:
-    """Return a list's settings, checked, and its text if that is given; raises SettingError naming the culprit."""
-    for key in settings:
-        if key not in _KEYS:
-            raise SettingError(f"list.{key}", settings[key], f"not known; there are {', '.join(_KEYS)}")
-    name = settings.get("name")
-    if not isinstance(name, str) or not name.strip():
-        raise SettingError("list.name", name, "a list needs a name")
-    given = [key for key in ("text", "path", "url") if settings.get(key) is not None]
-    if len(given) != 1:
-        raise SettingError("list", given, "wants exactly one of text, path and url")
-    text = settings.get("text")
-    for key in (*given, "kind", "format", "scope", "schedule"):
-        if key in settings and not isinstance(settings[key], str | (bytes if key == "text" else str)):
-            raise SettingError(f"list.{key}", settings[key], "must be text")
-    if settings.get("kind", "block") not in ("block", "allow"):
-        raise SettingError("list.kind", settings["kind"], "block or allow")
-    if settings.get("format", "auto") not in FORMATS:
-        raise SettingError("list.format", settings["format"], f"one of {', '.join(FORMATS)}")
-    if settings.get("scope", "as written") not in SCOPES:
-        raise SettingError("list.scope", settings["scope"], f"one of {', '.join(SCOPES)}")
-    if not isinstance(settings.get("enabled", True), bool):
-        raise SettingError("list.enabled", settings["enabled"], "true or false")
-    hours = settings.get("refresh_hours", REFRESH_HOURS)
-    if isinstance(hours, bool) or not isinstance(hours, int | float) or not 0 <= hours <= 8760:
-        raise SettingError("list.refresh_hours", hours, "0 (never) to 8760 hours")
-    if settings.get("url") is not None:
-        check_url(settings["url"], "list.url")
-    if settings.get("schedule"):
-        Schedule(settings["schedule"], setting="list.schedule")
-    held = {key: settings[key] for key in _KEYS if key in settings and key != "text" and settings[key] is not None}
-    return ListSource(**held), text.encode() if isinstance(text, str) else text
 
 
 def _read_file(state: ListState) -> bytes | None:
@@ -386,16 +336,5 @@ def _read_file(state: ListState) -> bytes | None:
     return text
 
 
-def _no_source(source: ListSource) -> bool:
-    return source.url is None and source.path is None
-
-
-def _source_word(source: ListSource) -> str:
-    return "url" if source.url is not None else "file" if source.path is not None else "text"
-
-
 def _ms(seconds: float | None) -> int | None:
     return None if seconds is None or seconds == float("inf") else int(seconds * 1000)
-
-
-__all__ = ["ListKeeper", "ListSource", "ListState", "NamedList", "parse_source"]

@@ -15,7 +15,7 @@ from dnsnb.dns.clients import Directory, parse_client, parse_group
 from dnsnb.dns.local import LocalRecords, Record, parse_record, read_hosts, read_zone
 from dnsnb.dns.policy import Policy
 from dnsnb.errors import SettingError
-from dnsnb.server.fetch import Fetcher
+from dnsnb.server.fetch import Fetcher, FetchError
 from dnsnb.server.lists import ListKeeper
 from dnsnb.server.policy_store import PolicyStore
 
@@ -64,6 +64,43 @@ class PolicyKeeper:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
+
+    async def take(
+        self,
+        lists: Iterable[Mapping[str, Any]] = (),
+        clients: Iterable[Mapping[str, Any]] = (),
+        groups: Iterable[Mapping[str, Any]] = (),
+        records: Iterable[Mapping[str, Any]] = (),
+        files: Mapping[str, Iterable[str]] | None = None,
+    ) -> None:
+        """Take what the settings give, beside what was kept; a client or group goes before a kept one of its name.
+
+        None of it is kept. A list that can't be fetched is a problem, and tried again; all else is a SettingError.
+        """
+        for number, item in enumerate(lists):
+            try:
+                await self.lists.add(item, trusted=True, kept=False)
+            except FetchError as error:
+                self.problems.append(f"list {item.get('name')}: {error}")
+                self.lists.await_later(item)
+            except SettingError as error:
+                raise SettingError(
+                    f"lists[{number}].{error.setting.partition('.')[2]}", error.value, error.why
+                ) from None
+        given = [parse_client(item, f"clients[{n}]") for n, item in enumerate(clients)]
+        kin = [parse_group(item, f"groups[{n}]") for n, item in enumerate(groups)]
+        if given or kin:
+            held = self.policy.directory
+            names, groups_named = {c.name for c in given}, {g.name for g in kin}
+            given += [c for c in held.clients if c.name not in names]
+            kin += [g for g in held.groups if g.name not in groups_named]
+            self.policy.set_directory(Directory(given, kin))
+        found = [parse_record(item, f"records[{n}]") for n, item in enumerate(records)]
+        if found:
+            self.policy.local.set_source("settings", found)
+        for kind, paths in (files or {}).items():
+            for path in paths:
+                await self.read_local_file(path, kind)
 
     # --- commands ---
 

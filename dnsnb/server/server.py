@@ -112,10 +112,23 @@ class Server:
         self.drivers = await asyncio.to_thread(drivers.open_drivers, settings)
         stack.callback(self.drivers.close)
         self.policy = Policy(allow_only=settings.allow_only, wall=lambda: self.wall() / 1e9)
-        self.policy.set_rebinding(Rebinding(settings.rebind_protection))
+        self.policy.set_rebinding(Rebinding(settings.rebind_protection, settings.rebind_allow))
         problems = await fill_lists(self.policy, self.drivers.lists, settings)
         self.hits = Hits()
-        self.policy_keeper = await stack.enter_async_context(PolicyKeeper(self.policy, settings.folder))
+        keeper = PolicyKeeper(
+            self.policy,
+            settings.folder,
+            allow_private=settings.list_networks,
+            list_folders=settings.list_folders,
+        )
+        self.policy_keeper = await stack.enter_async_context(keeper)
+        await keeper.take(
+            settings.lists,
+            settings.clients,
+            settings.groups,
+            settings.records,
+            {"hosts": settings.hosts_files, "zone": settings.zone_files},
+        )
         self.lock = self.policy_keeper.lists.lock  # one lock for all changes
         loop = asyncio.get_running_loop()
         upstreams = open_upstreams(settings.upstreams)

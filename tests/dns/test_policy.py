@@ -415,7 +415,8 @@ def test_something_that_cant_be_called_is_refused() -> None:
         ("169.254.1.1", True), ("0.0.0.0", True), ("100.64.0.1", True), ("100.128.0.1", False), ("1.1.1.1", False),
         ("192.0.2.1", False), ("198.51.100.1", False), ("203.0.113.1", False), ("::1", True), ("::", True),
         ("fc00::1", True), ("fdff::1", True), ("fe80::1", True), ("febf::1", True), ("fec0::1", False),
-        ("2001:db8::1", False), ("::ffff:127.0.0.1", True), ("::ffff:1.1.1.1", False), ("64:ff9b::10.0.0.1", True), ("64:ff9b::1.1.1.1", False),
+        ("2001:db8::1", False), ("::ffff:127.0.0.1", True), ("::ffff:1.1.1.1", False),
+        ("64:ff9b::10.0.0.1", True), ("64:ff9b::1.1.1.1", False),
     ],
 )  # fmt: skip
 def test_addresses_of_the_inside(address: str, inside: bool) -> None:
