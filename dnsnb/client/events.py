@@ -1,4 +1,4 @@
-"""An event of the stream, and events on their way to a reader in another loop, bounded by a named policy. No network."""
+"""An event of the stream; events on their way to a reader in another loop, bounded by a named policy. No network."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import logging
 import sys
 import threading
 from types import ModuleType
@@ -16,7 +17,7 @@ from dnsnb.client.client import Client
 from dnsnb.client.liveframe import LiveFrame
 from dnsnb.client.sse_client import Event
 from dnsnb.config import Settings, load_settings
-from dnsnb.errors import DnsnbError, NotConnected, SettingError
+from dnsnb.errors import CommandError, DnsnbError, NotConnected, SettingError
 from dnsnb.notebook.capture import Capture
 from dnsnb.notebook.lookup import Lookup, look_up
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
     from dnsnb.notebook.dashboard import Dashboard
     from dnsnb.server.embed import Handle
+
+log = logging.getLogger(__name__)
 
 HISTORY = 10_000  # rows of the server's log that a new session begins with
 _REGISTRY = "_dnsnb_sessions"
@@ -149,7 +152,11 @@ class Session:
 
     def _take_history(self) -> None:
         """Begin with what the server's log holds, then what came meanwhile, each row once."""
-        answer = self.client.log(limit=HISTORY)
+        try:
+            answer = self.client.log(limit=HISTORY)
+        except CommandError as error:  # the live rows don't depend on it
+            log.warning("the log so far can't be read: %s", error)
+            answer = {}
         columns = _in_order(answer.get("columns") or {})
         last = max((i for i in columns.get("id") or [] if i is not None), default=0)
         with self._early_lock:
@@ -219,6 +226,27 @@ class Session:
     def capture(self) -> Capture:
         """Return a context in which this process's own look-ups go through the server."""
         return Capture(self._dns_address)
+
+    @property
+    def policy(self) -> PolicyCommands:
+        """Commands on lists, clients, local names and pauses: `session.policy.add_list("ads", url=…)` …"""
+        return PolicyCommands(self._open().request)
+
+    def explain(self, name: str, qtype: str = "A", client: str | None = None, *, upstreams: bool = True) -> Explanation:
+        """Say why a name is answered as it is: each step, every rule that matches, what each upstream says."""
+        return Explanation(self.policy.explain(name, qtype, client, upstreams=upstreams))
+
+    def set_policy(self, function: Callable[[Any, Any], Any] | None) -> None:
+        """Call `function(question, client)` after the lists, from the next query on; None takes it away.
+
+        It returns None, "allow", "block" or an address; see `dnsnb.dns.function`. Its errors are counted in
+        `session.policy.lists()["function"]`. Only a server in this process can call it.
+        """
+        self._open()
+        if self.handle is None or not hasattr(self.handle, "set_function"):
+            why = "only a server in this process can call it: dnsnb.start(where='thread')"
+            raise SettingError("function", function, why)
+        self.handle.set_function(function)
 
     def _dns_address(self) -> str:
         status = self._open().status()

@@ -36,7 +36,8 @@ export class Chart {
   frame(rates, now) {
     const wide = Math.max(200, this.canvas.clientWidth || 600) - LEFT;
     let to = Math.ceil(now);
-    let from = to - this.window;
+    // a young log fills the width: a minute at first, then as much as there is, up to the window
+    let from = Math.max(to - this.window, Math.min(to - 60, Number.isFinite(rates.first) ? rates.first - 5 : to));
     if (!this.window) {
       from = Number.isFinite(rates.first) ? rates.first : to - 60;
       to = Math.max(rates.last + 1, from + 60);

@@ -54,8 +54,9 @@ export function percent(part, whole) {
 
 export function millis(ms) {
   if (ms === null || ms === undefined || Number.isNaN(ms)) return "–";
+  if (ms < 0.1) return "<0.1 ms";
   if (ms >= 1000) return (ms / 1000).toFixed(1) + " s";
-  return (ms < 10 ? ms.toFixed(ms < 0.095 ? 2 : 1) : Math.round(ms)) + " ms";
+  return (ms < 10 ? ms.toFixed(1) : Math.round(ms)) + " ms";
 }
 
 const two = (n) => String(n).padStart(2, "0");
