@@ -5,85 +5,73 @@ from __future__ import annotations
 import threading
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from dnsnb import schema
 from dnsnb.dns.journal import LogBatch
+from dnsnb.drivers.columns import slice_columns
 
 
 class MemoryLog:
     """The newest `limit` rows, in the batches that they came in."""
 
     name = "memory"
+    readable = True
 
     def __init__(self, limit: int = 100_000) -> None:
         self.limit = limit
+        self.last_id = 0
         self._batches: deque[LogBatch] = deque()
-        self._count = 0
+        self._held = 0
         self._lock = threading.Lock()
 
     @property
     def count(self) -> int:
-        return min(self._count, self.limit)
+        return min(self._held, self.limit)
 
     def append(self, batch: LogBatch) -> None:
         if not batch.count:
             return
         with self._lock:
             self._batches.append(batch)
-            self._count += batch.count
-            while self._count - self._batches[0].count >= self.limit and len(self._batches) > 1:
-                self._count -= self._batches.popleft().count
+            self._held += batch.count
+            self.last_id = batch.columns["id"][-1]
+            while self._held - self._batches[0].count >= self.limit and len(self._batches) > 1:
+                self._held -= self._batches.popleft().count
 
-    def page(
-        self, limit: int, before: int | None = None, after: int | None = None
-    ) -> tuple[schema.Columns, int | None]:
+    def scan(
+        self,
+        before: int | None = None,
+        after: int | None = None,
+        *,
+        since: int | None = None,
+        until: int | None = None,
+        oldest_first: bool = False,
+    ) -> Iterator[schema.Columns]:
         with self._lock:
             batches = list(self._batches)
-            kept = self.count
-        if not batches or limit <= 0:
-            return {}, None
-        oldest = batches[-1].columns["id"][-1] - kept  # ids up to this one are over the limit
-        floor = oldest if after is None else max(oldest, after)
-        parts: list[schema.Columns] = []
-        wanted = limit
-        more = False
-        for batch in reversed(batches):
+            over = self._held - self.count  # rows of the oldest batch that are above the limit
+        parts = []
+        for number, batch in enumerate(batches):
             ids = batch.columns["id"]
+            start = max(over if number == 0 else 0, 0 if after is None else bisect_left(ids, after + 1))
             end = len(ids) if before is None else bisect_left(ids, before)
-            start = bisect_left(ids, floor + 1)
-            if end <= start:
-                if ids[-1] <= floor:
-                    break
-                continue
-            if not wanted:
-                more = True
-                break
-            more = end - start > wanted
-            start = max(start, end - wanted)
-            wanted -= end - start
-            parts.append({name: values[start:end] for name, values in batch.columns.items()})
-            if more:
-                break
-        columns = join_columns(list(reversed(parts)))
-        return columns, columns["id"][0] if more and columns else None
+            if start < end:
+                parts.append((batch, start, end))
+        for batch, start, end in parts if oldest_first else reversed(parts):
+            yield slice_columns(batch.columns, start, end)
+
+    def expire(self, older_than: int) -> int:
+        gone = 0
+        with self._lock:
+            while self._batches and self._batches[0].columns["time"][-1] < older_than:
+                batch = self._batches.popleft()
+                self._held -= batch.count
+                gone += batch.count
+        return gone
 
     def close(self) -> None:
         return
-
-
-def join_columns(parts: Sequence[schema.Columns]) -> schema.Columns:
-    """Return batches one after the other; a column that one of them lacks is null there."""
-    if len(parts) == 1:
-        return dict(parts[0])
-    names = [n for n in schema.NAMES if any(n in part for part in parts)]
-    joined: schema.Columns = {name: [] for name in names}
-    for part in parts:
-        length = len(part["id"])
-        for name in names:
-            values = part.get(name)
-            joined[name].extend(values if values is not None else [None] * length)
-    return joined
 
 
 class MemoryLists:
@@ -111,6 +99,7 @@ class MemoryCache:
     """No cache from one run to the next."""
 
     name = "memory"
+    lasting = False
 
     def load(self) -> Iterable[bytes]:
         return ()

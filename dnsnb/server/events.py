@@ -18,6 +18,7 @@ from dnsnb.dns.journal import LogBatch
 from dnsnb.dns.listanalytics import Hits
 from dnsnb.dns.lists import BLACKLIST, WHITELIST
 from dnsnb.dns.policy import Change, Policy
+from dnsnb.drivers.paging import read_page
 from dnsnb.schema import Columns
 from dnsnb.server.responder import SSEResponder
 
@@ -157,13 +158,13 @@ class DNSEventService:
     async def log_page(self, limit: int, before: int | None, after: int | None) -> dict[str, Any]:
         """Return a page of what the log driver keeps; it may lag behind the stream by a tick."""
         async with self._log_lock:
-            columns, following = await asyncio.to_thread(self.drivers.log.page, limit, before, after)
+            page = await asyncio.to_thread(read_page, self.drivers.log, limit, before, after)
         return {
             "driver": self.drivers.log.name,
             "count": self.log_count,
             "dropped": self.log_dropped,
-            "columns": columns,
-            "next": following,
+            "columns": page.columns,
+            "next": page.next,
         }
 
     async def _write_log(self) -> None:

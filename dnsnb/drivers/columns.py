@@ -1,0 +1,83 @@
+"""Rows by column, one after the other, and as lines of JSON: what the log drivers share. No I/O."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import orjson
+
+from dnsnb import schema
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+#: what a server's own log keeps: `source` is the server itself
+NAMES = tuple(name for name in schema.NAMES if name != "source")
+
+
+def join_columns(parts: Sequence[schema.Columns]) -> schema.Columns:
+    """Return batches one after the other; a column that one of them lacks is null there."""
+    if len(parts) == 1:
+        return dict(parts[0])
+    names = [n for n in schema.NAMES if any(n in part for part in parts)]
+    joined: schema.Columns = {name: [] for name in names}
+    for part in parts:
+        length = len(part["id"])
+        for name in names:
+            values = part.get(name)
+            joined[name].extend(values if values is not None else [None] * length)
+    return joined
+
+
+def slice_columns(columns: schema.Columns, start: int, end: int) -> schema.Columns:
+    """Return rows `start` to `end`."""
+    return {name: values[start:end] for name, values in columns.items()}
+
+
+def time_text(time_us: int) -> str:
+    """Return µs since the epoch as ISO 8601 in UTC, to the microsecond."""
+    return (_EPOCH + timedelta(microseconds=time_us)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def time_us(text: str) -> int:
+    """Return ISO 8601 as µs since the epoch; raises ValueError."""
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError(f"{text!r} has no time zone")
+    return (moment - _EPOCH) // _MICROSECOND
+
+
+def day_of(time_us: int) -> str:
+    """Return the UTC day of a time, as 2026-01-31."""
+    return (_EPOCH + timedelta(microseconds=time_us)).strftime("%Y-%m-%d")
+
+
+def to_lines(columns: schema.Columns) -> bytes:
+    """Return a batch as JSON lines: nulls left out, `time` as text, nothing but printable ASCII."""
+    names = list(columns)
+    lines = []
+    for values in zip(*columns.values(), strict=True):
+        row = {name: value for name, value in zip(names, values, strict=True) if value is not None}
+        row["time"] = time_text(row["time"])
+        line = orjson.dumps(row)
+        if not line.isascii() or b"\x7f" in line:  # rare: a rule's text from a list
+            line = json.dumps(row, separators=(",", ":")).replace("\x7f", "\\u007f").encode()
+        lines.append(line)
+    lines.append(b"")
+    return b"\n".join(lines)
+
+
+def from_lines(lines: Iterable[bytes]) -> schema.Columns:
+    """Return JSON lines as a batch; lines that are damaged are passed over."""
+    rows: list[dict[str, Any]] = []
+    for line in lines:
+        try:
+            row = orjson.loads(line)
+            row["time"] = time_us(row["time"])
+            row["id"] = int(row["id"])
+        except (ValueError, TypeError, KeyError):
+            continue
+        rows.append(row)
+    return {name: [row.get(name) for row in rows] for name in NAMES} if rows else {}
