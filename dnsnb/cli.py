@@ -39,6 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of every command."""
     import dnsnb
+    from dnsnb.commands import policy
 
     parser = argparse.ArgumentParser(prog="dnsnb", description="A DNS observatory: server, event stream, frames.")
     parser.add_argument("--version", action="version", version=f"dnsnb {dnsnb.__version__}")
@@ -48,6 +49,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_lab(commands)
     _add_query(commands)
     _add_config(commands)
+    policy.add_parsers(commands)
     return parser
 
 

@@ -11,7 +11,7 @@ _MARK = {"block": "✗", "allow": "✓", "answer": "✓", "forward": "→", "non
 
 
 class Explanation:
-    """What `session.explain` gives: `data` as the server told it, `verdict`, and `decided`, the step that settled it."""
+    """What `session.explain` gives: `data` as the server told it, the `verdict`, and the step that `decided` it."""
 
     def __init__(self, data: dict[str, Any]) -> None:
         self.data = data

@@ -10,15 +10,18 @@ import contextlib
 import logging
 import sys
 import threading
+from collections.abc import Callable
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from dnsnb.client.client import Client
 from dnsnb.client.liveframe import LiveFrame
+from dnsnb.client.policy import PolicyCommands
 from dnsnb.client.sse_client import Event
 from dnsnb.config import Settings, load_settings
 from dnsnb.errors import CommandError, DnsnbError, NotConnected, SettingError
 from dnsnb.notebook.capture import Capture
+from dnsnb.notebook.explained import Explanation
 from dnsnb.notebook.lookup import Lookup, look_up
 
 if TYPE_CHECKING:

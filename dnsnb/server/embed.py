@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from typing import IO, Any, Literal, Self
 
 from dnsnb.background import BackgroundLoop
@@ -74,6 +75,14 @@ class InThread(Handle):
     @property
     def running(self) -> bool:
         return not self._loop.closed
+
+    def set_function(self, function: Callable[[Any, Any], Any] | None) -> None:
+        """Have the policy call a function after the lists (see dns.function); None takes it away."""
+
+        async def set_it() -> None:
+            self.server.policy.set_function(function)
+
+        self._loop.call(set_it)
 
     def close(self) -> None:
         if self._loop.closed:
