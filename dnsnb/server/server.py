@@ -37,7 +37,7 @@ from dnsnb.server.policy_keeper import PolicyKeeper
 from dnsnb.server.responder import SSEResponder
 from dnsnb.server.routes import ROUTES
 from dnsnb.server.upstreams import open_upstreams
-from dnsnb.server.web import Route, build_app
+from dnsnb.server.web import Route, build_app, http_logger
 
 ADMIN = "admin"  # name of the token that the server was given or made
 
@@ -189,7 +189,11 @@ class Server:
         self.http_url = f"http://{format_address(host, port)}"
         self.cookie_name = f"dnsnb_{port}"
         runner = web.AppRunner(
-            build_app(self, self._routes), access_log=None, handler_cancellation=True, shutdown_timeout=1.0
+            build_app(self, self._routes),
+            access_log=None,
+            logger=http_logger(),
+            handler_cancellation=True,
+            shutdown_timeout=1.0,
         )
         await runner.setup()
         self._stack.push_async_callback(runner.cleanup)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from dnsnb.errors import CommandError, SettingError
 from dnsnb.server import auth
@@ -203,6 +204,21 @@ class Gate:
         """Wait for changes that have begun."""
         if self._changing:
             await asyncio.wait(self._changing, timeout=2)
+
+
+def _worth_logging(record: logging.LogRecord) -> bool:
+    error = record.exc_info[1] if record.exc_info else None
+    return not isinstance(error, HttpProcessingError)
+
+
+def http_logger() -> logging.Logger:
+    """Return the logger for what aiohttp has to say.
+
+    Bytes that are no HTTP are answered 400 and not logged: they are the sender's text, and may hold a token.
+    """
+    logger = logging.getLogger("dnsnb.server.http")
+    logger.addFilter(_worth_logging)
+    return logger
 
 
 GATE = web.AppKey("dnsnb-gate", Gate)
