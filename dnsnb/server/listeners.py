@@ -9,14 +9,17 @@ import asyncio
 import ipaddress
 import socket
 import ssl
+import sys
 from collections import OrderedDict
 from functools import partial
 from typing import Any
 
 from dnsnb.dns.engine import Engine
 from dnsnb.errors import SettingError
+from dnsnb.server import mmsg
 
 BATCH = 64
+IP_PKTINFO = 8  # Linux; the socket module names it from Python 3.13 on
 BUFFER = 4 << 20
 IDLE_SECONDS = 10.0
 MAX_CONNECTIONS = 500
@@ -96,17 +99,47 @@ def bind_pair(host: str, port: int, setting: str) -> tuple[socket.socket, socket
 
 
 class UdpListener:
-    """Answers datagrams: up to `BATCH` are taken a wake-up, so that a burst costs few turns of the loop."""
+    """Answers datagrams: up to `BATCH` are taken a wake-up, so that a burst costs few turns of the loop.
 
-    def __init__(self, engine: Engine, sock: socket.socket) -> None:
+    On Linux they are taken and sent many a system call. A socket that is bound to every address answers from the one
+    that was asked.
+    """
+
+    def __init__(self, engine: Engine, sock: socket.socket, *, batches: bool = True) -> None:
         self.engine = engine
         self.sock = sock
         self.unsent = 0
         self._loop = asyncio.get_running_loop()
-        self._loop.add_reader(sock, self.on_readable)
+        host = sock.getsockname()[0]
+        read = self.on_readable
+        if host in ("0.0.0.0", "::"):
+            if sys.platform == "linux":
+                _ask_for_destination(sock)
+                read = self.on_readable_anywhere
+        elif batches and mmsg.supported():
+            self._datagrams = mmsg.Datagrams(sock)
+            read = self.on_readable_many
+        self._loop.add_reader(sock, read)
+
+    def on_readable_many(self) -> None:
+        """Drain the socket by batches: answer what memory can, hand the rest to the upstreams."""
+        datagrams, engine = self._datagrams, self.engine
+        for _ in range(4):
+            queries, clients = datagrams.receive()
+            if not queries:
+                return
+            replies = engine.answer_many(queries, clients)
+            if None in replies:
+                for index, reply in enumerate(replies):
+                    if reply is None:
+                        send = partial(self._send, datagrams.address(index))
+                        engine.ask(queries[index], clients[index], "udp", send)
+            self.unsent += datagrams.send(replies)
+            if len(queries) < mmsg.BATCH:
+                return
 
     def on_readable(self) -> None:
-        """Drain the socket: answer what memory can, hand the rest to the upstreams."""
+        """Drain the socket one by one, where there are no batches."""
         receive, send = self.sock.recvfrom, self.sock.sendto
         answer, ask = self.engine.answer_now, self.engine.ask
         try:
@@ -122,10 +155,26 @@ class UdpListener:
         except OSError:  # a route that is gone, a buffer that is full: as lost as on any network
             self.unsent += 1
 
-    def _send(self, where: Any, reply: bytes) -> None:
-        if reply:
+    def on_readable_anywhere(self) -> None:
+        """As `on_readable`, answering from the address that was asked (RFC 1035 4.2.1, RFC 7766)."""
+        try:
+            for _ in range(BATCH):
+                query, notes, _, where = self.sock.recvmsg(65535, 128)
+                source = _reply_source(notes)
+                reply = self.engine.answer_now(query, where[0])
+                if reply:
+                    self.sock.sendmsg([reply], source, 0, where)
+                elif reply is None:
+                    self.engine.ask(query, where[0], "udp", partial(self._send, where, source=source))
+        except BlockingIOError:
+            pass
+        except OSError:
+            self.unsent += 1
+
+    def _send(self, where: Any, reply: bytes, source: Any = ()) -> None:
+        if reply and self.sock.fileno() >= 0:
             try:
-                self.sock.sendto(reply, where)
+                self.sock.sendmsg([reply], source, 0, where)
             except OSError:
                 self.unsent += 1
 
@@ -134,6 +183,23 @@ class UdpListener:
         if self.sock.fileno() >= 0:
             self._loop.remove_reader(self.sock)
             self.sock.close()
+
+
+def _ask_for_destination(sock: socket.socket) -> None:
+    if sock.family == socket.AF_INET6:
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
+    else:
+        sock.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, 1)
+
+
+def _reply_source(notes: list[tuple[int, int, bytes]]) -> list[tuple[int, int, bytes]]:
+    """Return the ancillary data that makes a reply come from where the query went to."""
+    for level, kind, data in notes:
+        if level == socket.IPPROTO_IP and kind == IP_PKTINFO and len(data) >= 12:
+            return [(level, kind, bytes(4) + data[8:12] + bytes(4))]
+        if level == socket.IPPROTO_IPV6 and kind == socket.IPV6_PKTINFO and len(data) >= 20:
+            return [(level, kind, data[:16] + bytes(4))]
+    return []
 
 
 class StreamListener:
