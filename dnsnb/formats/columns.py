@@ -40,7 +40,7 @@ EXTRAS: dict[str, tuple[pa.DataType, str]] = {
 
 #: What a reader's events may carry beside them; used by the join, never seen in a frame.
 KIND = "kind"
-QUERY, RESPONSE, NOTE = 0, 1, 2
+QUERY, RESPONSE, NOTE, HINT = 0, 1, 2, 3
 
 _TYPES = dict(zip(schema.arrow_schema().names, schema.arrow_schema().types, strict=True)) | {
     name: kind for name, (kind, _) in EXTRAS.items()
@@ -100,7 +100,7 @@ def mapped(values: Any, spell: Callable[[str], str | None]) -> pa.DictionaryArra
     coded = _coded(values)
     texts = coded.dictionary.cast(TEXT).to_pylist()
     spelled = [None if text is None else spell(text) for text in texts]
-    if spelled == texts and len(set(texts)) == len(texts):
+    if spelled == texts and None not in texts and len(set(texts)) == len(texts):
         return coded.cast(CATEGORY) if coded.type != CATEGORY else coded
     places = {s: i for i, s in enumerate(dict.fromkeys(s for s in spelled if s is not None))}
     remap = pa.array([None if s is None else places[s] for s in spelled], pa.int32())
@@ -332,7 +332,21 @@ def finish(table: pa.Table, source: str, events: bool) -> pa.Table:
     for name, (kind, _) in EXTRAS.items():
         if name in have and (events or name != "event"):
             out[name] = _fit(table.column(name), kind)
-    return pa.table(out)
+    return pa.table({name: used(v) if pa.types.is_dictionary(v.type) else v for name, v in out.items()})
+
+
+def used(values: pa.DictionaryArray) -> pa.DictionaryArray:
+    """Return a category without the words that no row has."""
+    if isinstance(values, pa.ChunkedArray):
+        values = _coded(values)
+    words = len(values.dictionary)
+    codes = values.indices.fill_null(words).to_numpy(zero_copy_only=False)
+    there = np.bincount(codes, minlength=words + 1)[:words] > 0
+    if there.all():
+        return values
+    remap = np.append(np.cumsum(there) - 1, -1)[codes]
+    indices = pa.array(np.maximum(remap, 0), pa.int32(), mask=codes == words)
+    return pa.DictionaryArray.from_arrays(indices, values.dictionary.filter(pa.array(there)))
 
 
 def _status(values: Any, count: int) -> pa.Array:

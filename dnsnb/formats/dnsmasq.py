@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dnsnb.formats import columns
-from dnsnb.formats.columns import KIND, NOTE, QUERY, RESPONSE
+from dnsnb.formats.columns import HINT, KIND, NOTE, QUERY, RESPONSE
 from dnsnb.formats.feeding import Context
 from dnsnb.formats.join import Joiner
 from dnsnb.formats.lines import NONE, Block
@@ -51,7 +51,7 @@ class Reader:
 
     def __init__(self, context: Context) -> None:
         self.context = context
-        self.joiner = Joiner(("serial", "asked", "family"), 30.0, latency=False, keep_notes=False, loose="family")
+        self.joiner = Joiner(("serial", "asked", "family"), 30.0, latency=False, loose="family", shared=True)
 
     def parse(self, block: Block) -> pa.Table | None:
         """Return the events of a block: queries, folded answers, forwards."""
@@ -59,12 +59,9 @@ class Reader:
         if not len(block):
             return None
         serial, client, port, proto, at = self._extra(block, at)
-        sort = np.full(len(block), -1, np.int8)
         bracket = block.has(b"query[", at)
         dnssec = block.has(b"dnssec-query[", at)
         forward = block.has(b"forwarded ", at)
-        sort[bracket] = QUERY
-        sort[forward | dnssec] = NOTE
         parts: list[pa.Table] = []
         base = {"time": when, "serial": serial, "client": client, "client_port": port, "transport": proto}
         if bracket.any():
@@ -179,7 +176,7 @@ class Reader:
             "id": pa.array(part.numbers),
             "event": "forwarded",
         }
-        return _table(raw, len(part), NOTE)
+        return _table(raw, len(part), HINT)
 
     def _answers(self, block: Block, at: Any, rest: Any, base: dict[str, Any], forwards: Any) -> tuple[list[pa.Table], Any]:
         ends = block.ends

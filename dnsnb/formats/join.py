@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dnsnb.formats.columns import KIND, QUERY, _coded
+from dnsnb.formats.columns import HINT, KIND, NOTE, QUERY, RESPONSE, _coded
 
 Ints = np.ndarray[Any, np.dtype[Any]]
 LIMIT = 400_000
@@ -20,11 +20,12 @@ LIMIT = 400_000
 class Joiner:
     """Pairs each query with the first answer of the same key at or after it, within `window_s` seconds.
 
-    One answer may serve several queries (retries, duplicates). Answers that nobody asked for stand as rows of their own.
-    `keys` are columns; a null matches a null alone. Further kinds (`NOTE`) are laid over a row in the same way, but
-    are rows of their own only where `keep_notes` says so. `latency` False: the log's times are too coarse to tell it.
-    `lazy`: rows pass straight through until the log shows its first answer or note.
-    `loose` names a key that notes lack, and answers with a 0 in it too: those serve any query that has no exact one.
+    Of several that wait for the same answer, each takes the next one; where there are too few (retries), and always
+    with `shared`, one answer serves many. Answers that nobody asked for stand as rows of their own.
+    `keys` are columns; a null matches a null alone. A `NOTE` is laid over its row, before the answer; a `HINT` fills what
+    is still empty, and is no row of its own. `latency` False: the log's times are too coarse to tell it. `lazy`: rows pass
+    straight through until the log shows its first answer or note. `loose` names a key that hints lack, and answers with
+    a 0 in it too: those serve any query that has no exact one.
     """
 
     def __init__(
@@ -33,18 +34,18 @@ class Joiner:
         window_s: float = 30.0,
         *,
         by_time: bool = False,
-        keep_notes: bool = True,
         latency: bool = True,
         lazy: bool = False,
         loose: str | None = None,
+        shared: bool = False,
     ) -> None:
         self.keys = keys
         self.window = int(window_s * 1_000_000)
         self.by_time = by_time
-        self.keep_notes = keep_notes
         self.latency = latency
         self.pairs = not lazy
         self.loose = loose
+        self.shared = shared
         self.waiting: pa.Table | None = None
         self.unpaired = 0
 
@@ -83,8 +84,9 @@ class Joiner:
         found: dict[int, Ints] = {}
         for kind in np.unique(kinds[kinds > QUERY]):
             answers = np.flatnonzero(kinds == kind)
-            match = _first_after(codes if kind == 1 else wide, times, asked, answers, self.window)
-            if self.loose is not None and kind == 1 and (match < 0).any():
+            match = _first_after(codes if kind < HINT else wide, times, asked, answers, self.window, self.shared)
+            neutral_key = self.loose is not None and pa.types.is_integer(table.column(self.loose).type)
+            if neutral_key and kind == RESPONSE and (match < 0).any():
                 neutral = answers[table.column(self.loose).to_numpy(zero_copy_only=False)[answers] == 0]
                 open_ = match < 0
                 match[open_] = _first_after(wide, times, asked[open_], neutral, self.window)
@@ -92,7 +94,7 @@ class Joiner:
             taken[match[match >= 0]] = True
         done = np.ones(len(asked), bool)
         if not last and len(asked):
-            first = found.get(1, np.full(len(asked), -1))
+            first = found.get(RESPONSE, np.full(len(asked), -1))
             young = times[asked] > times.max() - self.window
             wait = (first < 0) & young
             if wait.sum() > LIMIT:
@@ -106,9 +108,7 @@ class Joiner:
                     np.concatenate([m[wait & (m >= 0)] for m in found.values()] or [np.zeros(0, np.int64)])
                 )
                 self.waiting = table.take(pa.array(np.sort(np.concatenate([asked[wait], drawn.astype(np.int64)]))))
-        alone = ~taken & (kinds > QUERY)
-        if not self.keep_notes:
-            alone &= kinds == 1
+        alone = ~taken & (kinds > QUERY) & (kinds < HINT)
         rows = np.concatenate([asked[done], np.flatnonzero(alone)])
         index = {kind: np.concatenate([m[done], np.full(int(alone.sum()), -1)]) for kind, m in found.items()}
         order = np.argsort(rows, kind="stable")
@@ -133,7 +133,7 @@ class Joiner:
     def _laid_over(self, table: pa.Table, rows: Ints, found: dict[int, Ints], times: Ints) -> pa.Table:
         out = {}
         take = pa.array(rows)
-        picks = {k: pa.array(m, mask=m < 0) for k, m in found.items() if (m >= 0).any()}
+        picks = {k: pa.array(found[k], mask=found[k] < 0) for k in (NOTE, RESPONSE, HINT) if k in found and (found[k] >= 0).any()}
         for name in table.column_names:
             if name in (KIND, "event"):
                 continue
@@ -146,7 +146,7 @@ class Joiner:
                         continue
                     values = over if values.null_count == len(values) else _coalesce(values, over)
             out[name] = values
-        answer = found.get(1)
+        answer = found.get(RESPONSE)
         if self.latency and answer is not None and len(rows):
             lag = np.where(answer >= 0, times[answer] - times[rows], 0) / 1000.0
             good = (answer >= 0) & (times[rows] != 0) & (lag >= 0)
@@ -166,16 +166,32 @@ def _coalesce(values: Any, over: Any) -> Any:
     return pc.coalesce(values, over)
 
 
-def _first_after(codes: Ints, times: Ints, asked: Ints, answers: Ints, window: int) -> Ints:
-    """Return for each asked row the place of the first answer of its code at or after it, or -1."""
+def _first_after(codes: Ints, times: Ints, asked: Ints, answers: Ints, window: int, shared: bool = True) -> Ints:
+    """Return for each asked row the place of the first free answer of its code at or after it, or -1."""
     if not len(answers) or not len(asked):
         return np.full(len(asked), -1, np.int64)
     width = np.int64(len(codes) + 1)
     ranks = codes[answers] * width + answers
     order = np.argsort(ranks, kind="stable")
     ranks = ranks[order]
-    place = np.searchsorted(ranks, codes[asked] * width + asked)
-    candidate = answers[order[np.minimum(place, len(order) - 1)]]
-    good = (place < len(order)) & (codes[candidate] == codes[asked])
-    good &= (times[candidate] - times[asked] <= window) | (times[asked] == 0)
+    first = np.searchsorted(ranks, codes[asked] * width + asked)
+
+    def fits(place: Ints) -> tuple[Ints, Ints]:
+        candidate = answers[order[np.minimum(place, len(order) - 1)]]
+        good = (place < len(order)) & (codes[candidate] == codes[asked])
+        return candidate, good & ((times[candidate] - times[asked] <= window) | (times[asked] == 0))
+
+    candidate, good = fits(first)
+    if not shared and len(asked) > 1:
+        by_code = np.argsort(codes[asked], kind="stable")
+        new = np.append(True, np.diff(codes[asked][by_code]) != 0)
+        group = np.cumsum(new) - 1
+        rank = np.arange(len(asked)) - np.flatnonzero(new)[group]
+        # the k-th waiting query of a code takes at least the k-th answer after the first: a running maximum per code
+        apart = group * (len(answers) + len(asked) + 1)
+        free = np.empty(len(asked), np.int64)
+        free[by_code] = np.maximum.accumulate(first[by_code] - rank + apart) - apart + rank
+        own, taken = fits(free)
+        candidate = np.where(taken, own, candidate)
+        good |= taken
     return np.where(good, candidate, -1)

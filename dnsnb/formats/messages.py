@@ -1,0 +1,365 @@
+"""Many DNS messages at once: header, question, answers, OPT, as columns; one numpy step for all of them, not one loop each.
+
+Never raises on what is in a message: what can't be read is null and counted. Knows dns/wire for the rare types.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from dnsnb.dns import records as dns_records
+from dnsnb.dns import wire
+from dnsnb.errors import WireError
+from dnsnb.formats import columns
+from dnsnb.formats.lines import PAD, text_of
+
+Ints = np.ndarray[Any, np.dtype[Any]]
+MOST_RECORDS = 400
+MOST_LABELS = 128
+_NAME_TYPES = (2, 5, 12, 39)
+
+_LOWER = np.arange(256, dtype=np.uint8)
+_LOWER[65:91] += 32
+_STRANGE = np.ones(256, bool)
+for _octet in b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_*":
+    _STRANGE[_octet] = False
+
+
+class Messages:
+    """The columns of a batch of messages, each as long as the batch.
+
+    `good`: a header and a question could be read; `id`, `flags`, `rcode` (with OPT's upper bits), `qtype`, `qclass`, `counts` (n x 4)
+    are integers; `qname` text; `answers` a list of text; `ttl` the smallest of the answer section (-1: none); `ede` -1 or a code;
+    `dnssec_ok`; `ecs` text or null; `whole`: every record of the answer section could be read.
+    """
+
+    id: Ints
+    flags: Ints
+    rcode: Ints
+    counts: Ints
+    good: Ints
+    whole: Ints
+    qtype: Ints
+    qclass: Ints
+    ttl: Ints
+    ede: Ints
+    dnssec_ok: Ints
+    qname: pa.Array
+    answers: pa.Array
+    ecs: pa.Array | None
+    size: Ints
+
+
+def decode(data: bytes, starts: Ints, ends: Ints, *, records: bool = True) -> Messages:
+    """Return the messages that lie at `starts` to `ends` of `data` (which must end in `lines.PAD` octets more)."""
+    octets = np.frombuffer(data, np.uint8)
+    out = Messages()
+    count = len(starts)
+    size = ends - starts
+    out.good = size >= 12
+    at = np.where(out.good, starts, 0)
+    words = _u16s(octets, at, 6)
+    words[~out.good] = 0
+    out.id, out.flags = words[:, 0], words[:, 1]
+    out.rcode = out.flags & 15
+    out.counts = words[:, 2:]
+    asked = out.good & (out.counts[:, 0] > 0)
+    out.qname, behind, readable = names(data, octets, at + 12, starts, np.where(asked, ends, 0))
+    readable &= behind + 4 <= ends
+    question = _u16s(octets, np.where(readable, behind, 0), 2)
+    out.qtype = np.where(readable, question[:, 0], -1)
+    out.qclass = np.where(readable, question[:, 1], -1)
+    out.good &= readable | (out.counts[:, 0] == 0)
+    if not readable.all():
+        out.qname = pa.array(np.where(readable, out.qname.to_numpy(zero_copy_only=False), None), pa.string())
+    out.ttl = np.full(count, -1, np.int64)
+    out.ede = np.full(count, -1, np.int64)
+    out.dnssec_ok = np.zeros(count, bool)
+    out.whole = np.ones(count, bool)
+    out.ecs = None
+    if records:
+        _records(data, octets, starts, ends, np.where(readable, behind + 4, at + 12), out)
+    else:
+        out.answers = pa.nulls(count, pa.list_(pa.string()))
+    return out
+
+
+def _u16s(octets: Ints, at: Ints, count: int) -> Ints:
+    raw = octets[at[:, None] + np.arange(2 * count)].astype(np.int64)
+    return raw[:, 0::2] << 8 | raw[:, 1::2]
+
+
+def names(data: bytes, octets: Ints, at: Ints, starts: Ints, ends: Ints) -> tuple[pa.Array, Ints, Ints]:
+    """Return the names at positions as canonical text, the positions behind them, and which could be read.
+
+    Compression pointers must point backwards within the message (from `starts`), as RFC 9267 wants.
+    """
+    count = len(at)
+    behind = np.full(count, -1, np.int64)
+    bad = at >= ends
+    rows = np.flatnonzero(~bad)
+    where = at[rows].astype(np.int64)
+    limit = where.copy()
+    total = np.zeros(count, np.int64)
+    piece_rows, piece_at, piece_len = [], [], []
+    steps = 0
+    while len(rows) and steps < MOST_LABELS * 2:
+        steps += 1
+        label = octets[where].astype(np.int64)
+        pointer = label >= 0xC0
+        if pointer.any():
+            target = starts[rows] + ((label & 0x3F) << 8 | octets[np.minimum(where + 1, len(octets) - 1)])
+            first = pointer & (behind[rows] < 0)
+            behind[rows[first]] = where[first] + 2
+            wrong = pointer & ((target >= limit) | (target < starts[rows] + 12) | (where + 1 >= ends[rows]))
+            where = np.where(pointer, target, where)
+            limit = np.where(pointer, target, limit)
+        else:
+            wrong = np.zeros(len(rows), bool)
+        done = label == 0
+        first = done & (behind[rows] < 0)
+        behind[rows[first]] = where[first] + 1
+        plain = ~pointer & ~done
+        long = plain & ((label > 63) | (where + 1 + label > ends[rows]))
+        wrong |= long
+        plain &= ~long
+        if plain.any():
+            piece_rows.append(rows[plain])
+            piece_at.append(where[plain] + 1)
+            piece_len.append(label[plain])
+            total[rows[plain]] += label[plain] + 1
+            where = np.where(plain, where + 1 + label, where)
+        wrong |= total[rows] > 254
+        wrong |= ~done & (where >= ends[rows])
+        bad[rows[wrong]] = True
+        going = ~(done | wrong)
+        rows, where, limit = rows[going], where[going], limit[going]
+    bad[rows] = True
+    good = ~bad
+    return _texts(data, octets, count, piece_rows, piece_at, piece_len, good), np.where(good, behind, 0), good
+
+
+def _texts(data: bytes, octets: Ints, count: int, rows_: list[Ints], at_: list[Ints], len_: list[Ints], good: Ints) -> pa.Array:
+    if not rows_:
+        return pa.array(np.where(good, ".", None), pa.string())
+    rows, at, lengths = np.concatenate(rows_), np.concatenate(at_), np.concatenate(len_)
+    order = np.argsort(rows, kind="stable")
+    rows, at, lengths = rows[order], at[order], lengths[order]
+    widths = lengths + 1
+    offsets = np.concatenate([[0], np.cumsum(widths)])
+    source = np.repeat(at - offsets[:-1], widths) + np.arange(offsets[-1])
+    raw = octets[source]
+    separators = offsets[1:] - 1
+    raw[separators] = 97
+    strange = np.flatnonzero(_STRANGE[raw])
+    raw = _LOWER[raw]
+    raw[separators] = 46
+    per_row = np.bincount(rows, weights=widths, minlength=count).astype(np.int64)
+    edges = np.concatenate([[0], np.cumsum(per_row)])
+    buffer = raw.tobytes() + bytes(PAD)
+    texts = text_of(buffer, np.frombuffer(buffer, np.uint8), edges[:-1], np.maximum(edges[1:] - 1, edges[:-1])) if not len(strange) else None
+    root = (per_row == 0) & good
+    if texts is not None and not root.any() and good.all():
+        return texts
+    odd = np.unique(rows[np.searchsorted(offsets, strange, side="right") - 1]) if len(strange) else np.zeros(0, np.int64)
+    if texts is None:
+        # an odd octet may be no UTF-8: those rows are left empty here and spelled below
+        stop = np.maximum(edges[1:] - 1, edges[:-1])
+        stop[odd] = edges[odd]
+        texts = text_of(buffer, np.frombuffer(buffer, np.uint8), edges[:-1], stop)
+    values = texts.to_pylist() if len(odd) or root.any() or not good.all() else []
+    for row in np.flatnonzero(root):
+        values[row] = "."
+    for row in np.flatnonzero(~good):
+        values[row] = None
+    starts_of = np.searchsorted(rows, odd)
+    stops_of = np.searchsorted(rows, odd, side="right")
+    for row, first, last in zip(odd.tolist(), starts_of.tolist(), stops_of.tolist(), strict=True):
+        if good[row]:
+            labels = [data[a : a + n] for a, n in zip(at[first:last].tolist(), lengths[first:last].tolist(), strict=True)]
+            values[row] = wire.name_to_text(b"".join(bytes((len(x),)) + x for x in labels) + b"\0")
+    return pa.array(values, pa.string())
+
+
+def _skip_names(octets: Ints, at: Ints, ends: Ints) -> tuple[Ints, Ints]:
+    where = at.copy()
+    good = where < ends
+    rows = np.flatnonzero(good)
+    steps = 0
+    while len(rows) and steps < MOST_LABELS:
+        steps += 1
+        here = where[rows]
+        label = octets[here].astype(np.int64)
+        pointer = label >= 0xC0
+        done = pointer | (label == 0)
+        where[rows] = here + np.where(pointer, 2, 1 + np.where(done, 0, label))
+        wrong = ((label > 63) & ~pointer) | (where[rows] > ends[rows])
+        good[rows[wrong]] = False
+        rows = rows[~(done | wrong)]
+    good[rows] = False
+    return where, good
+
+
+def _records(data: bytes, octets: Ints, starts: Ints, ends: Ints, at: Ints, out: Messages) -> None:
+    count = len(starts)
+    answers = np.minimum(out.counts[:, 1], MOST_RECORDS)
+    totals = np.minimum(out.counts[:, 1] + out.counts[:, 2] + out.counts[:, 3], MOST_RECORDS)
+    rows = np.flatnonzero(out.good & (totals > 0))
+    where = at[rows]
+    found: list[tuple[Ints, ...]] = []
+    options: list[tuple[Ints, ...]] = []
+    step = 0
+    while len(rows):
+        where, good = _skip_names(octets, where, ends[rows])
+        good &= where + 10 <= ends[rows]
+        head = octets[np.where(good, where, 0)[:, None] + np.arange(10)].astype(np.int64)
+        rtype, rclass = head[:, 0] << 8 | head[:, 1], head[:, 2] << 8 | head[:, 3]
+        ttl = head[:, 4] << 24 | head[:, 5] << 16 | head[:, 6] << 8 | head[:, 7]
+        size = head[:, 8] << 8 | head[:, 9]
+        good &= where + 10 + size <= ends[rows]
+        cut = rows[~good]
+        out.whole[cut[step < answers[cut]]] = False
+        first = good & (step < answers[rows])
+        if first.any():
+            found.append((rows[first], rtype[first], ttl[first], where[first] + 10, size[first]))
+        opt = good & ~first & (rtype == 41)
+        if opt.any():
+            options.append((rows[opt], ttl[opt], where[opt] + 10, size[opt], rclass[opt]))
+        where = where + 10 + size
+        step += 1
+        going = good & (step < totals[rows])
+        rows, where = rows[going], where[going]
+    _answers(data, octets, starts, ends, found, count, out)
+    for part in options:
+        _options(data, *part[:4], out)
+
+
+def _answers(data: bytes, octets: Ints, starts: Ints, ends: Ints, found: list[tuple[Ints, ...]], count: int, out: Messages) -> None:
+    lengths = np.zeros(count, np.int64)
+    if not found:
+        out.answers = _lists(pa.array([], pa.string()), lengths, out)
+        return
+    rows, rtype, ttl, at, size = (np.concatenate(x) for x in zip(*found, strict=True))
+    order = np.argsort(rows, kind="stable")
+    rows, rtype, ttl, at, size = rows[order], rtype[order], ttl[order], at[order], size[order]
+    lengths = np.bincount(rows, minlength=count)
+    smallest = np.full(count, np.int64(1) << 40)
+    np.minimum.at(smallest, rows, ttl)
+    out.ttl = np.where(lengths > 0, np.where(smallest > 0x7FFFFFFF, 0, smallest), -1)
+    out.answers = _lists(_rdata(data, octets, starts, ends, rows, rtype, at, size), lengths, out)
+
+
+def _lists(flat: pa.Array, lengths: Ints, out: Messages) -> pa.Array:
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+    none = ((out.flags & 0x8000) == 0) & (lengths == 0)
+    return pa.ListArray.from_arrays(pa.array(offsets), flat, mask=pa.array(none) if none.any() else None)
+
+
+def _rdata(data: bytes, octets: Ints, starts: Ints, ends: Ints, rows: Ints, rtype: Ints, at: Ints, size: Ints) -> pa.Array:
+    """Return record data as text, in the order given: each kind at once, then put back in place."""
+    parts: list[pa.Array] = []
+    places: list[Ints] = []
+    left = np.ones(len(rows), bool)
+    for number, width in ((1, 4), (28, 16)):
+        pick = np.flatnonzero((rtype == number) & (size == width))
+        if len(pick):
+            left[pick] = False
+            raw = np.ascontiguousarray(octets[at[pick][:, None] + np.arange(width)])
+            distinct, codes = np.unique(raw.view("V16" if width == 16 else np.uint32).ravel(), return_inverse=True)
+            texts = [dns_records.rdata_text(number, v.tobytes()) for v in distinct]
+            parts.append(pa.array(texts, pa.string()).take(pa.array(codes)))
+            places.append(pick)
+    pick = np.flatnonzero(np.isin(rtype, _NAME_TYPES))
+    if len(pick):
+        texts, _, good = names(data, octets, at[pick], starts[rows[pick]], ends[rows[pick]])
+        left[pick[good]] = False
+        parts.append(texts.filter(pa.array(good)))
+        places.append(pick[good])
+    pick = np.flatnonzero(left)
+    if len(pick):
+        parts.append(pa.array(_slow(data, starts, ends, rows, rtype, at, size, pick), pa.string()))
+        places.append(pick)
+    if len(parts) == 1:
+        return parts[0]
+    back = np.empty(len(rows), np.int64)
+    back[np.concatenate(places)] = np.arange(len(rows))
+    return pa.concat_arrays(parts).take(pa.array(back))
+
+
+_PACKED = {6, 14, 15, 17, 18, 21, 26, 33, 35, 36, 7, 8, 9, 3, 4}
+
+
+def _slow(data: bytes, starts: Ints, ends: Ints, rows: Ints, rtype: Ints, at: Ints, size: Ints, pick: Ints) -> list[str]:
+    seen: dict[tuple[int, bytes], str] = {}
+    out = []
+    for i in pick.tolist():
+        number, first, length, row = int(rtype[i]), int(at[i]), int(size[i]), int(rows[i])
+        raw = data[first : first + length]
+        if number in _PACKED:
+            message = data[int(starts[row]) : int(ends[row])]
+            begin = first - int(starts[row])
+            record = dns_records.Record(b"\0", number, 1, 0, begin, begin + length)
+            try:
+                raw = dns_records.plain_rdata(message, record)
+            except (WireError, IndexError):
+                pass
+        text = seen.get((number, raw))
+        if text is None:
+            text = dns_records.rdata_text(number, raw)
+            if len(seen) < 100_000:
+                seen[(number, raw)] = text
+        out.append(text)
+    return out
+
+
+def _options(data: bytes, rows: Ints, ttl: Ints, at: Ints, size: Ints, out: Messages) -> None:
+    out.rcode[rows] |= (ttl >> 24 & 0xFF) << 4
+    out.dnssec_ok[rows] = (ttl & 0x8000) != 0
+    ecs: dict[int, str] = {}
+    for i in np.flatnonzero(size >= 4).tolist():
+        here, stop, row = int(at[i]), int(at[i] + size[i]), int(rows[i])
+        while here + 4 <= stop:
+            code, length = int.from_bytes(data[here : here + 2]), int.from_bytes(data[here + 2 : here + 4])
+            value = data[here + 4 : min(here + 4 + length, stop)]
+            if code == 15 and len(value) >= 2 and out.ede[row] < 0:
+                out.ede[row] = min(int.from_bytes(value[:2]), 32767)
+            elif code == 8 and len(value) >= 4:
+                ecs[row] = subnet(value)
+            here += 4 + length
+    if ecs:
+        values = [None] * len(out.id) if out.ecs is None else out.ecs.to_pylist()
+        for row, text in ecs.items():
+            values[row] = text
+        out.ecs = pa.array(values, pa.string())
+
+
+def subnet(option: bytes) -> str | None:
+    """Return a client subnet option (RFC 7871) as ``address/source/scope``."""
+    import ipaddress
+
+    family, source, scope = int.from_bytes(option[:2]), option[2], option[3]
+    width = {1: 4, 2: 16}.get(family)
+    if width is None or len(option) - 4 > width:
+        return None
+    return f"{ipaddress.ip_address(option[4:].ljust(width, bytes(1)))}/{source}/{scope}"
+
+
+_FLAGS = ((0x8000, "qr"), (0x0400, "aa"), (0x0200, "tc"), (0x0100, "rd"), (0x0080, "ra"), (0x0020, "ad"), (0x0010, "cd"))
+
+
+def flags_text(flags: Ints, do: Ints | None = None) -> pa.DictionaryArray:
+    """Return header flags as dig prints them; with `do`, the DO bit after them."""
+    word = (flags & 0x87B0) | (0 if do is None else do.astype(np.int64))
+    distinct, codes = np.unique(word, return_inverse=True)
+    texts = [" ".join([t for bit, t in _FLAGS if w & bit] + (["do"] if w & 1 else [])) for w in distinct.tolist()]
+    return pa.DictionaryArray.from_arrays(pa.array(codes, pa.int32()), pa.array(texts, pa.string()))
+
+
+def coded(numbers: Ints, spell: Any) -> pa.DictionaryArray:
+    """Return numbers as a category; below 0 is null."""
+    distinct, codes = np.unique(numbers, return_inverse=True)
+    texts = [spell(int(n)) if n >= 0 else None for n in distinct.tolist()]
+    return columns.mapped(pa.DictionaryArray.from_arrays(pa.array(codes, pa.int32()), pa.array(texts, pa.string())), str)
