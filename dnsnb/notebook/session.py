@@ -151,6 +151,8 @@ class Session:
     @property
     def frame(self) -> pd.DataFrame:
         """The query log so far, typed; a copy that never changes. One row a query, in the order of arrival."""
+        import dnsnb.analysis.accessor  # noqa: F401 - gives the frame its `.dns`
+
         return self.live.snapshot()
 
     def _take_history(self) -> None:
