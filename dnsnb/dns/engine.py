@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import NamedTuple
 
 from dnsnb.dns import wire
+from dnsnb.dns.aliases import Alias, alias_of, joined
+from dnsnb.dns.asking import Asked, Once, Seen, not_served
 from dnsnb.dns.cache import Cache, Entry
 from dnsnb.dns.forwarding import Forwarder, Result, Waiter
 from dnsnb.dns.journal import Journal, LogBatch
@@ -18,29 +19,18 @@ from dnsnb.dns.options import EngineOptions
 from dnsnb.dns.peers import Memo, Peer, Peers
 from dnsnb.dns.policy import Policy
 from dnsnb.dns.replies import Replies
-from dnsnb.dns.reserved import special_answer
+from dnsnb.dns.reserved import soa, special_answer
 from dnsnb.dns.rules import NONE, Verdict
 from dnsnb.dns.wire import BadQuery, Query, Question, read_query
 
 STALE_TTL = 30  # RFC 8767 4
 STALE_WAIT = 1.8  # RFC 8767 5
 FAILURE_TTL = 5  # RFC 9520 3.2
+LOCAL_TTL = 60  # for what a local name has no record of
 PREFETCH_LEFT = 0.1
 PREFETCH_HITS = 2
 
 EDE_STALE, EDE_STALE_NX, EDE_CACHED_ERROR = 3, 19, 13
-
-
-class Asked(NamedTuple):
-    """A query that waits for an upstream."""
-
-    query: Query
-    client: str
-    transport: str
-    began: float
-    arrived: int
-    reply: _Once
-    verdict: Verdict
 
 
 class Engine:
@@ -64,7 +54,7 @@ class Engine:
         self.clock = clock
         self.wall = wall
         self.counts: dict[str, int] = {}
-        self._seen: tuple[bytes, Query, Verdict] | None = None
+        self._seen: Seen | None = None
         options = options or EngineOptions()
         self.peers = Peers(policy, options)
         self.replies = Replies(policy, options, self.journal, clock, wall)
@@ -136,21 +126,21 @@ class Engine:
         """Ask an upstream; `reply` is called exactly once with the whole answer, before the deadline."""
         seen, self._seen = self._seen, None
         if seen is not None and seen[0] is query:
-            parsed, verdict = seen[1], seen[2]
+            _, parsed, verdict, alias = seen
         else:
             ready = self.answer_now(query, client, transport)
             if ready is not None:
                 reply(ready)
                 return
-            _, parsed, verdict = self._take_seen()
+            _, parsed, verdict, alias = self._take_seen()
         now = self.clock()
-        asked = Asked(parsed, client, transport, now, self.wall(), _Once(reply), verdict)
-        question = parsed.question
-        if self.options.serve_stale and self.cache.get_stale(question, now) is not None:
+        asked = Asked(parsed, client, transport, now, self.wall(), Once(reply), verdict, alias)
+        question = parsed.question if alias is None else alias.target
+        if alias is None and self.options.serve_stale and self.cache.get_stale(question, now) is not None:
             self.forwarder.later(STALE_WAIT, lambda: self._stale(asked))
         self.forwarder.ask(question, Waiter(self._got, asked))
 
-    def _take_seen(self) -> tuple[bytes, Query, Verdict]:
+    def _take_seen(self) -> Seen:
         seen, self._seen = self._seen, None
         assert seen is not None, "answer_now leaves what it could not answer"
         return seen
@@ -183,20 +173,29 @@ class Engine:
             return self.replies.own(query, client, transport, make_answer(question, wire.REFUSED, ede=18), "refused")
         if self.options.rate_limit and not self.peers.within_rate(peer, now):
             return self.replies.limited(query, client, transport)
-        rcode = _not_served(question)
+        rcode = not_served(question)
         if rcode is not None:
             return self.replies.own(query, client, transport, make_answer(question, rcode), "refused")
         local = self.policy.local.answer(question.qname, question.qtype, question.qclass)
         if local is not None:
             rrs = [(r.name, r.type, r.cls, r.ttl, r.rdata) for r in local]
+            nothing = () if rrs else (soa(question.qname, LOCAL_TTL),)
+            alias = alias_of(rrs, question, "local", NONE)
+            if alias is not None:
+                return self._aliased(message, query, client, transport, alias, now)
             return self.replies.own(
-                query, client, transport, make_answer(question, wire.NOERROR, rrs), "local", memo=peer
+                query, client, transport, make_answer(question, wire.NOERROR, rrs, nothing), "local", memo=peer
             )
         special = special_answer(question, frozenset(self.forwarder.routes))
         if special is not None:
             return self.replies.own(query, client, transport, special, "local", memo=peer)
         verdict = self._verdict(peer, client, question)
         if verdict.action == "block":
+            if verdict.reply is not None and verdict.reply.kind == "records":
+                rrs = self.replies.rule_records(question, verdict.reply)
+                alias = alias_of(rrs, question, "blocked", verdict, self.options.block.ede)
+                if alias is not None:
+                    return self._aliased(message, query, client, transport, alias, now)
             return self.replies.blocked(query, client, transport, verdict, peer)
         if question.qtype == wire.ANY:  # RFC 8482 4.2
             hinfo = (question.qname, wire.HINFO, wire.IN, 3600, b"\x07RFC8482\0")
@@ -209,7 +208,25 @@ class Engine:
         if not query.rd:
             # a question that forbids recursion is answered from memory alone
             return self.replies.own(query, client, transport, make_answer(question, wire.REFUSED, ede=20), "refused")
-        self._seen = (message, query, verdict)
+        self._seen = (message, query, verdict, None)
+        return None
+
+    def _aliased(
+        self, message: bytes, query: Query, client: str, transport: str, alias: Alias, now: float
+    ) -> bytes | None:
+        """Answer with our records and what memory has of the name that they lead to."""
+        special = special_answer(alias.target, frozenset(self.forwarder.routes))
+        if special is not None:
+            answer = joined(alias, query.question, special)
+            return self.replies.own(query, client, transport, answer, alias.status, alias.verdict)
+        entry = self.cache.get(alias.target, now)
+        if entry is not None:
+            answer = joined(alias, query.question, entry.answer, int(now - entry.stored))
+            return self.replies.own(query, client, transport, answer, alias.status, alias.verdict)
+        if not query.rd:
+            answer = make_answer(query.question, wire.NOERROR, alias.records)
+            return self.replies.own(query, client, transport, answer, alias.status, alias.verdict)
+        self._seen = (message, query, alias.verdict, alias)
         return None
 
     def _below_nothing(self, question: Question, now: float) -> Entry | None:
@@ -300,6 +317,9 @@ class Engine:
     def _got(self, asked: Asked, result: Result) -> None:
         """Answer one waiter."""
         self.replies.key = b""
+        if asked.alias is not None:
+            self._got_alias(asked, asked.alias, result)
+            return
         query, client, transport = asked.query, asked.client, asked.transport
         answer, ede, status = result.answer, None, "forwarded"
         why = ""
@@ -329,6 +349,20 @@ class Engine:
         self.journal.record((asked.arrived, client, transport, record, (now - asked.began) * 1000))
         asked.reply(reply)
 
+    def _got_alias(self, asked: Asked, alias: Alias, result: Result) -> None:
+        now, rest, age = self.clock(), result.answer, 0
+        if rest is None or rest.rcode not in (wire.NOERROR, wire.NXDOMAIN):
+            held = self.cache.get_stale(alias.target, now) if self.options.serve_stale else None
+            rest, age = (held.answer, int(now - held.stored)) if held is not None else (None, 0)
+        answer = joined(alias, asked.query.question, rest, age)
+        answer.upstream = result.upstream
+        reply = render(asked.query, answer, udp=asked.transport == "udp")
+        record = self.replies.record(
+            asked.query, reply, answer, alias.status, alias.verdict, ttl=answer.ttl, upstream=result.upstream
+        )
+        self.journal.record((asked.arrived, asked.client, asked.transport, record, (now - asked.began) * 1000))
+        asked.reply(reply)
+
     def _stale(self, asked: Asked) -> None:
         """The upstream took its time: answer from what has ended (RFC 8767 5), if it hasn't come meanwhile."""
         self.replies.key = b""
@@ -354,36 +388,3 @@ class Engine:
         record = self.replies.record(asked.query, reply, answer, "stale", asked.verdict, ttl=ttl, ede=ede)
         self.journal.record((asked.arrived, asked.client, asked.transport, record, (now - asked.began) * 1000))
         asked.reply(reply)
-
-
-_QUERY_TYPES_REFUSED = {
-    wire.OPT: wire.FORMERR,
-    249: wire.NOTIMP,  # TKEY
-    250: wire.FORMERR,  # TSIG
-    wire.IXFR: wire.REFUSED,
-    wire.AXFR: wire.REFUSED,
-    253: wire.NOTIMP,  # MAILB
-    254: wire.NOTIMP,  # MAILA
-}
-
-
-def _not_served(question: Question) -> int | None:
-    """Return the rcode for what no forwarder serves: other classes than IN, zone transfers, meta types."""
-    if question.qclass != wire.IN:
-        return wire.REFUSED
-    return _QUERY_TYPES_REFUSED.get(question.qtype)
-
-
-class _Once:
-    """A reply that is sent once, whoever comes first: the upstream or the stale answer."""
-
-    __slots__ = ("_reply", "used")
-
-    def __init__(self, reply: Callable[[bytes], None]) -> None:
-        self._reply = reply
-        self.used = False
-
-    def __call__(self, wire_bytes: bytes) -> None:
-        if not self.used:
-            self.used = True
-            self._reply(wire_bytes)

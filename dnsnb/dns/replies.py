@@ -10,8 +10,10 @@ from dnsnb.dns.message import Answer, make_answer, render
 from dnsnb.dns.options import EngineOptions
 from dnsnb.dns.peers import MEMO_LIMIT, Memo, Peer
 from dnsnb.dns.policy import Policy
+from dnsnb.dns.reserved import soa
 from dnsnb.dns.rules import NONE, Verdict
-from dnsnb.dns.wire import Query
+from dnsnb.dns.special import Reply
+from dnsnb.dns.wire import Query, Question
 
 
 class Replies:
@@ -65,18 +67,23 @@ class Replies:
         elif reply.kind == "truncate" and transport == "udp":
             return self.truncated(query, client, transport, "blocked", verdict)
         elif reply.kind == "records":
-            ttl = self.options.block.ttl
-            rrs = [
-                (question.qname, rtype, wire.IN, ttl if given is None else given, rdata)
-                for rtype, given, rdata in reply.records
-                if rtype == question.qtype or rtype == wire.CNAME or question.qtype == wire.ANY
-            ]
-            answer = make_answer(question, wire.NOERROR, rrs, ede=15)
+            rrs = self.rule_records(question, reply)
+            none = () if rrs else (soa(question.qname, self.options.block.ttl),)
+            answer = make_answer(question, wire.NOERROR, rrs, none, ede=self.options.block.ede)
         else:
             mode = {"nxdomain": "nxdomain", "nodata": "nodata", "refused": "refused"}.get(reply.kind, "nodata")
             block = self.options.block
             answer = type(block)(mode, block.ttl, (), block.ede).answer(question)
         return self.own(query, client, transport, answer, "blocked", verdict, memo=peer)
+
+    def rule_records(self, question: Question, reply: Reply) -> list[tuple[bytes, int, int, int, bytes]]:
+        """Return the records that a rule gives for a question of this type."""
+        ttl = self.options.block.ttl
+        return [
+            (question.qname, rtype, wire.IN, ttl if given is None else given, rdata)
+            for rtype, given, rdata in reply.records
+            if rtype in (question.qtype, wire.CNAME) or question.qtype == wire.ANY
+        ]
 
     def limited(self, query: Query, client: str, transport: str) -> bytes:
         """Over its rate: asked to come back over TCP, which can't be forged; over TCP refused."""
