@@ -49,7 +49,7 @@ def run(seconds: float = 60.0, out: TextIO | None = None, *, rate: float = 25.0,
             )
             _settle(session, played.sent)
             frame = session.frame
-            view.draw(seconds, frame)
+            view.draw(seconds, frame, last=True)
             view.end()
             _print_frame(out, frame)
             rcodes = ", ".join(f"{n} {rcode}" for rcode, n in sorted(played.rcodes.items(), key=lambda kv: -kv[1]))
@@ -78,10 +78,10 @@ class _Summary:
         self._lines = 0
         self._next = 0.0
 
-    def draw(self, at: float, frame: pd.DataFrame) -> None:
-        if not self.live and at < self._next:
+    def draw(self, at: float, frame: pd.DataFrame, *, last: bool = False) -> None:
+        if not self.live and at < self._next and not last:
             return
-        self._next = at + max(5.0, self.seconds / 6)
+        self._next = at + self.seconds / 6
         lines = self.lines(min(at, self.seconds), frame)
         if self.live and self._lines:
             self.out.write(f"\x1b[{self._lines}F\x1b[J")

@@ -26,7 +26,7 @@ def upstream(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
             yield f"127.0.0.1:{port}"
     else:
         options = [
-            "--host-record=www.flow.test,192.0.2.10,2001:db8::10",
+            "--host-record=www.flow.test,192.0.2.10,2001:db8::10,60",
             "--txt-record=txt.flow.test,a b",
             "--local=/test/",
         ]
