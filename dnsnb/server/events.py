@@ -1,6 +1,6 @@
 """DNSEventService: turns what happens into the channels' content, only on change and only while somebody is connected.
 
-Reads engine and policy; changes nothing. The log driver gets its rows here too, through a bounded queue and a thread.
+Reads engine and policy; changes nothing. Rows go on to the storage.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from dnsnb.dns.journal import LogBatch
 from dnsnb.dns.listanalytics import Hits
 from dnsnb.dns.lists import BLACKLIST, WHITELIST
 from dnsnb.dns.policy import Change, Policy
-from dnsnb.drivers.paging import read_page
 from dnsnb.schema import Columns
 from dnsnb.server.responder import SSEResponder
 
 if TYPE_CHECKING:
     from dnsnb.drivers import Drivers
+    from dnsnb.server.storage import Storage
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +35,6 @@ NEWEST_ROWS = 200
 NEWEST_NAMES = 200
 MAX_DELTA_NAMES = 1000  # above, an edit is told as the list's new state
 MAX_NOTICES = 20
-MAX_WAITING_BATCHES = 256  # for the log driver
 NOTICE_AGAIN_SECONDS = 60.0
 
 
@@ -46,7 +45,7 @@ class DNSEventService:
         self,
         engine: Engine,
         policy: Policy,
-        drivers: Drivers,
+        storage: Storage,
         responder: SSEResponder,
         status: Callable[[], dict[str, Any]],
         hits: Hits,
@@ -56,10 +55,8 @@ class DNSEventService:
     ) -> None:
         self.engine = engine
         self.policy = policy
-        self.drivers = drivers
+        self.storage = storage
         self.responder = responder
-        self.log_count = drivers.log.count
-        self.log_dropped = 0  # rows that the journal or the log driver couldn't take
         self.notices: deque[dict[str, Any]] = deque(maxlen=MAX_NOTICES)
         self.hits = hits
         self._status = status
@@ -69,8 +66,6 @@ class DNSEventService:
         self._clock = clock
         self._wall = wall
         self._newest: deque[tuple[Columns, int]] = deque()
-        self._waiting: asyncio.Queue[LogBatch | None] = asyncio.Queue(MAX_WAITING_BATCHES)
-        self._log_lock = asyncio.Lock()
         self._wake = asyncio.Event()
         self._noticed: dict[str, float] = {}
         self._info_due = 0.0
@@ -86,20 +81,22 @@ class DNSEventService:
         """Begin to drain the journal."""
         self._tasks = [
             asyncio.create_task(self._tick_forever(), name="dnsnb-events"),
-            asyncio.create_task(self._write_log(), name="dnsnb-log"),
         ]
 
     async def close(self) -> None:
         """Bring what was logged to the driver, and end."""
         self._leave()
         if self._tasks:
-            ticker, writer = self._tasks
+            (ticker,) = self._tasks
             ticker.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await ticker
             await self.tick()
-            await self._waiting.put(None)
-            await writer
+
+    @property
+    def drivers(self) -> Drivers:
+        """The drivers in use."""
+        return self.storage.drivers
 
     # --- rows ---
 
@@ -130,22 +127,16 @@ class DNSEventService:
             self._emit_changes()
 
     def _on_batch(self, batch: LogBatch) -> None:
-        self.log_dropped += batch.dropped
         if batch.dropped:
-            self.notice(
-                "warning", f"the log is too slow: {batch.dropped:,} queries were answered but not logged", "log"
-            )
+            text = f"the log is too slow: {batch.dropped:,} queries were answered but not logged"
+            self.storage.lost(batch.dropped, text)
         if not batch.count:
             return
         self._log_version += 1
         self._remember(batch.columns, batch.count)
         self.hits.add(batch.columns["list"], batch.columns["rule"])
         self.responder.emit_rows(batch.columns, batch.count, batch.dropped)
-        if self._waiting.full():
-            lost = self._waiting.get_nowait()
-            self.log_dropped += lost.count if lost else 0
-            self.notice("warning", "the log driver is too slow: its oldest waiting rows were dropped", "driver")
-        self._waiting.put_nowait(batch)
+        self.storage.put(batch)
 
     def _remember(self, columns: Columns, count: int) -> None:
         if count > NEWEST_ROWS:
@@ -157,27 +148,14 @@ class DNSEventService:
 
     async def log_page(self, limit: int, before: int | None, after: int | None) -> dict[str, Any]:
         """Return a page of what the log driver keeps; it may lag behind the stream by a tick."""
-        async with self._log_lock:
-            page = await asyncio.to_thread(read_page, self.drivers.log, limit, before, after)
+        page = await self.storage.page(limit, before, after)
         return {
             "driver": self.drivers.log.name,
-            "count": self.log_count,
-            "dropped": self.log_dropped,
+            "count": self.storage.log_count,
+            "dropped": self.storage.log_dropped,
             "columns": page.columns,
             "next": page.next,
         }
-
-    async def _write_log(self) -> None:
-        while (batch := await self._waiting.get()) is not None:
-            try:
-                async with self._log_lock:
-                    await asyncio.to_thread(self.drivers.log.append, batch)
-                self.log_count = self.drivers.log.count
-            except Exception as error:
-                self.log_dropped += batch.count
-                why = getattr(error, "strerror", None) or str(error) or type(error).__name__
-                self.notice("error", f"the log driver {self.drivers.log.name} can't write: {why}", "driver")
-                log.debug("log driver failed", exc_info=True)
 
     def newest(self, limit: int = NEWEST_ROWS) -> Columns:
         """Return the newest rows by column, oldest first."""
@@ -222,7 +200,7 @@ class DNSEventService:
                 "whitelist": self.drivers.lists.name,
             },
             "clients": len(self.responder.streams),
-            "dropped": self.log_dropped,
+            "dropped": self.storage.log_dropped,
             "notices": list(self.notices),
         }
 
@@ -230,8 +208,8 @@ class DNSEventService:
         """Return the log's driver, count and version."""
         return {
             "driver": self.drivers.log.name,
-            "count": self.log_count,
-            "dropped": self.log_dropped,
+            "count": self.storage.log_count,
+            "dropped": self.storage.log_dropped,
             "version": self._log_version,
         }
 
@@ -326,6 +304,7 @@ class DNSEventService:
         if anybody:
             self._rate = (self._clock(), sum(self.engine.counts.values()), 0.0)
             self._info_due = self._clock() + INFO_SECONDS
+            self._last = {"dns/info": self.info(), "dns/log/": self.log_state(), "dns/cache/": self.cache_state()}
             self._wake.set()
 
 
