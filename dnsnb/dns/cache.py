@@ -83,7 +83,7 @@ class Cache:
         name = question.qname
         at = name[0] + 1
         while at < len(name) - 1:
-            entry = self._entries.get(Question(name[at:], question.qtype, question.qclass, question.do, question.cd))
+            entry = self._entries.get(Question(name[at:], *question[1:]))
             if entry is not None and entry.answer.rcode == wire.NXDOMAIN and now < entry.expires:
                 return entry if len(entry.answer.names) == 1 else None
             at += name[at] + 1
@@ -94,6 +94,12 @@ class Cache:
         if answer.keep <= 0:
             return None
         entry = Entry(answer, now, now + answer.keep)
+        self.restore(question, entry)
+        return entry
+
+    def restore(self, question: Question, entry: Entry) -> None:
+        """Take an entry as it is, such as one from before a restart."""
+        answer = entry.answer
         old = self._entries.pop(question, None)
         if old is not None:
             self.bytes -= len(old.answer.body) + _OVERHEAD
@@ -107,7 +113,6 @@ class Cache:
             self.bytes -= len(gone.answer.body) + _OVERHEAD
             self.evictions += 1
         self.version += 1
-        return entry
 
     def flush(self, *, name: bytes | None = None, suffix: bytes | None = None) -> int:
         """Forget a name, all at and below a suffix (both wire, lower case), or everything; returns how many went."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from dnsnb.dns.schedule import Schedule
+from dnsnb.dns.upstream import parse_upstream
 from dnsnb.errors import SettingError
 
 ALLOW_ONLY = "allow_only"
@@ -152,6 +153,9 @@ def parse_group(item: Mapping[str, Any], setting: str = "groups") -> Group:
     for key in ("inherit", "allow_only"):
         if not isinstance(item.get(key, True), bool):
             raise SettingError(f"{setting}.{key}", item[key], "must be true or false")
+    upstreams = _texts(item.get("upstreams", ()), f"{setting}.upstreams")
+    for number, text in enumerate(upstreams):
+        parse_upstream(text, f"{setting}.upstreams[{number}]")
     schedules = item.get("schedules", {})
     if not isinstance(schedules, Mapping):
         raise SettingError(f"{setting}.schedules", schedules, "must be a mapping of list name to times")
@@ -161,7 +165,7 @@ def parse_group(item: Mapping[str, Any], setting: str = "groups") -> Group:
         _texts(item.get("lists", ()), f"{setting}.lists"),
         item.get("inherit", True),
         item.get("allow_only", False),
-        _texts(item.get("upstreams", ()), f"{setting}.upstreams"),
+        upstreams,
         {key: Schedule(value, setting=f"{setting}.schedules.{key}") for key, value in schedules.items()},
     )
 

@@ -168,6 +168,8 @@ class Engine:
             return self.replies.bad(message, bad.reply, client, transport, peer)
         self.replies.key = message[2:]
         now = self.clock()
+        if peer.rules.view:
+            query = query._replace(question=query.question._replace(view=peer.rules.view))
         question = query.question
         if not peer.allowed:
             return self.replies.own(query, client, transport, make_answer(question, wire.REFUSED, ede=18), "refused")

@@ -77,6 +77,7 @@ def explain(policy: Policy, question: Question, client: str = "127.0.0.1", engin
         name_to_text(question.qname), qtype_text(question.qtype), client, who.name, [group.name for group in who.groups]
     )
     steps = told.steps
+    question = question._replace(view=policy.rules_for(client).view)
 
     def step(name: str, work: Callable[[], Step]) -> Step:
         began = time.perf_counter()

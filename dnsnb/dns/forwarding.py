@@ -93,6 +93,7 @@ class Forwarder:
     ) -> None:
         self.targets = list(targets)
         self.routes: dict[bytes, list[Target]] = {}
+        self.views: dict[str, list[Target]] = {}
         self.strategy = strategy
         self.clock = clock
         self.later = later
@@ -143,7 +144,7 @@ class Forwarder:
             self._probe(pending, now)
 
     def targets_for(self, question: Question) -> list[Target]:
-        """Return the upstreams for a name: those of the longest routed suffix, or everybody's (DS: its parent's)."""
+        """Return the upstreams for a name: of the longest routed suffix (DS: its parent's), the view's, all's."""
         if self.routes:
             name = question.qname
             at = name[0] + 1 if question.qtype == wire.DS and len(name) > 1 else 0
@@ -152,7 +153,7 @@ class Forwarder:
                 if found is not None:
                     return found
                 at += name[at] + 1
-        return self.targets
+        return self.views.get(question.view, self.targets)
 
     def _try_next(self, pending: Pending, now: float) -> None:
         """Send once more: to the next one that wasn't tried, else round again."""

@@ -56,7 +56,7 @@ class Policy:
         self._paused: dict[str | None, float] = {}
         self._next_change = float("inf")
         self._rules: dict[str, Rules] = {}
-        self._shared: dict[tuple[int, bool, frozenset[str]], Rules] = {}
+        self._shared: dict[tuple[int, bool, frozenset[str], str], Rules] = {}
         self._listeners: list[Callable[[Change], None]] = []
 
     # --- for the engine ---
@@ -92,9 +92,9 @@ class Policy:
         """Return who an address is."""
         return self.directory.identify(client)
 
-    def upstreams_for(self, client: str) -> tuple[str, ...]:
-        """Return the upstreams of the client's first group that has some; () for those of everybody."""
-        return next((group.upstreams for group in self.identify(client).groups if group.upstreams), ())
+    def views(self) -> dict[str, tuple[str, ...]]:
+        """Return the upstreams that groups have of their own, by the view that questions of their clients carry."""
+        return {view_of(group.upstreams): group.upstreams for group in self.directory.groups if group.upstreams}
 
     def next_change(self) -> float:
         """Return when (seconds since the epoch) a schedule or a pause may change something; inf if none is timed."""
@@ -257,18 +257,21 @@ class Policy:
 
     def _rules_of(self, who: Identity) -> Rules:
         now = self.wall()
+        view = view_of(next((group.upstreams for group in who.groups if group.upstreams), ()))
         if any(key in self._paused for key in (None, who.address, who.name, *(group.name for group in who.groups))):
-            key: tuple[int, bool, frozenset[str]] = (0, False, frozenset())
+            key: tuple[int, bool, frozenset[str], str] = (0, False, frozenset(), view)
         else:
             mask = 0
             for item in self._held_by(who, now):
                 mask |= 15 << (item.slot * LEVELS)
-            key = (mask, self._only(who, now), goes_by(who, self.book.specs))
+            key = (mask, self._only(who, now), goes_by(who, self.book.specs), view)
         rules = self._shared.get(key)
         if rules is None:
             names = tuple(item.name if item else "" for item in self.book.slots)
             replies = {i.slot: i.content.reply for i in self.lists.values() if i.content and i.content.reply}
-            rules = Rules(names, key[0], self.book.small, self.book.table, self.book.patterns, key[1], key[2], replies)
+            rules = Rules(
+                names, key[0], self.book.small, self.book.table, self.book.patterns, key[1], key[2], replies, view
+            )
             if not key[0]:
                 rules.small, rules.table, rules.patterns = {}, None, None
             self._shared[key] = rules
@@ -312,3 +315,8 @@ class Policy:
         self._next_change = min((*(s.next_change(now) for s in timed), *self._paused.values()), default=float("inf"))
         for listener in tuple(self._listeners):
             listener(change)
+
+
+def view_of(upstreams: tuple[str, ...]) -> str:
+    """Return the view of a group's own upstreams; "" is everybody's."""
+    return " ".join(upstreams)

@@ -71,7 +71,31 @@ class Entry(NamedTuple):
 class Rules:
     """All rules that hold for one group of clients: a view on the shared tables through the group's mask of lists."""
 
-    __slots__ = ("_memo", "_weighed", "allow_only", "client", "lists", "mask", "patterns", "replies", "small", "table")
+    __slots__ = (
+        "_memo",
+        "_weighed",
+        "allow_only",
+        "client",
+        "lists",
+        "mask",
+        "patterns",
+        "replies",
+        "small",
+        "table",
+        "view",
+    )
+        "_memo",
+        "_weighed",
+        "allow_only",
+        "client",
+        "lists",
+        "mask",
+        "patterns",
+        "replies",
+        "small",
+        "table",
+        "view",
+    )
 
     def __init__(
         self,
@@ -83,6 +107,7 @@ class Rules:
         allow_only: bool = False,
         client: frozenset[str] = frozenset(),
         replies: Mapping[int, Reply] | None = None,
+        view: str = "",
     ) -> None:
         self.lists = lists
         self.mask = mask
@@ -90,6 +115,7 @@ class Rules:
         self.table = table
         self.patterns = patterns
         self.allow_only = allow_only
+        self.view = view  # the upstreams of the group, where it has its own
         self.client = client
         self.replies: Mapping[int, Reply] = {} if replies is None else replies
         self._memo: dict[bytes, Verdict] = {}  # plain rules alone decided

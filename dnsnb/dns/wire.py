@@ -48,13 +48,17 @@ MAX_OPTIONS = 32
 
 
 class Question(NamedTuple):
-    """What is asked, the key of the cache: wire name in lower case, type, class, DNSSEC OK, checking disabled."""
+    """What is asked, the key of the cache: wire name in lower case, type, class, DNSSEC OK, checking disabled.
+
+    `view` names the upstreams of the asker's group, where it has its own: their answers are for nobody else.
+    """
 
     qname: bytes
     qtype: int
     qclass: int
     do: bool
     cd: bool
+    view: str = ""
 
 
 class Edns(NamedTuple):

@@ -240,6 +240,7 @@ async def test_name(server: Server, request: web.Request) -> dict[str, Any]:
     if request.query.get("upstreams", "1") != "0":
         listed = next(step for step in told.steps if step.step == "lists")
         verdict = Verdict(listed.verdict, listed.list, listed.rule)
+        question = question._replace(view=server.policy.rules_for(client).view)
         targets = server.engine.forwarder.targets_for(question)[:MAX_ASKED]
         told.upstreams = list(await asyncio.gather(*(_ask(server, t, question, client, verdict) for t in targets)))
         _settle(told)

@@ -14,7 +14,6 @@ from typing import Any, Self
 
 from aiohttp import web
 
-from dnsnb import drivers
 from dnsnb.config import Settings
 from dnsnb.dns.blocking import BlockAnswer
 from dnsnb.dns.cache import Cache
@@ -28,6 +27,7 @@ from dnsnb.dns.policy import Policy
 from dnsnb.dns.rebind import Rebinding
 from dnsnb.dns.upstream import Target
 from dnsnb.dns.wire import name_to_text, qtype_text, rcode_text
+from dnsnb.drivers import Drivers
 from dnsnb.errors import SettingError
 from dnsnb.server.auth import Tokens
 from dnsnb.server.events import DNSEventService
@@ -36,7 +36,9 @@ from dnsnb.server.listeners import StreamListener, UdpListener, bind, bind_pair,
 from dnsnb.server.policy_keeper import PolicyKeeper
 from dnsnb.server.responder import SSEResponder
 from dnsnb.server.routes import ROUTES
+from dnsnb.server.storage import Storage
 from dnsnb.server.upstreams import open_upstreams
+from dnsnb.server.views import GroupUpstreams
 from dnsnb.server.web import Route, build_app, http_logger
 
 ADMIN = "admin"  # name of the token that the server was given or made
@@ -70,11 +72,12 @@ class Server:
         self.dns_address = settings.dns
         self.http_url = ""
         self.cookie_name = "dnsnb"
-        self.tokens = Tokens(wall=lambda: wall() / 1e9, clock=clock)
+        self.tokens = Tokens(wall=lambda: wall() / 1e9)
         self._token, _ = self.tokens.create(ADMIN, "admin", token=settings.token)
         self._routes = tuple(routes)
         self._listeners: list[UdpListener | StreamListener] = []
         self._had_port = False
+        self._problems: list[str] = []  # of the opening
         self._started = wall() // 1_000_000
         self._began = clock()
         self._stack = AsyncExitStack()
@@ -109,8 +112,9 @@ class Server:
 
     async def _open(self) -> None:
         settings, stack = self.settings, self._stack
-        self.drivers = await asyncio.to_thread(drivers.open_drivers, settings)
-        stack.callback(self.drivers.close)
+        cache = Cache(settings.cache_entries, settings.cache_bytes)
+        self.storage = await Storage.open(settings, cache, notice=self._tell, clock=self.clock, wall=self.wall)
+        stack.push_async_callback(self.storage.close)
         self.policy = Policy(allow_only=settings.allow_only, wall=lambda: self.wall() / 1e9)
         self.policy.set_rebinding(Rebinding(settings.rebind_protection, settings.rebind_allow))
         problems = await fill_lists(self.policy, self.drivers.lists, settings)
@@ -137,12 +141,13 @@ class Server:
         self.forwarder = Forwarder(
             [Target(u) for u in upstreams], clock=self.clock, later=loop.call_later, strategy=settings.strategy
         )
+        stack.callback(GroupUpstreams(self.policy, self.forwarder).close)
         self.engine = Engine(
             self.policy,
             self.forwarder,
             options=engine_options(settings),
-            cache=Cache(settings.cache_entries, settings.cache_bytes),
-            journal=Journal(settings.journal_limit),
+            cache=cache,
+            journal=Journal(settings.journal_limit, self.storage.next_id()),
             clock=self.clock,
             wall=self.wall,
         )
@@ -151,9 +156,23 @@ class Server:
         stack.callback(self._close_listeners)
         await self._open_http()
         await self._open_listeners()
+        self.storage.start()
         self.events.start()
-        for problem in (*problems, *self.policy_keeper.problems):
+        self._problems += (*problems, *self.policy_keeper.problems)
+        for problem in self._problems:
             self.events.notice("warning", problem)
+
+    def _tell(self, level: str, text: str, key: str) -> None:
+        """Tell people; while opening, when it is over."""
+        if self.running:
+            self.events.notice(level, text, key)
+        else:
+            self._problems.append(text)
+
+    @property
+    def drivers(self) -> Drivers:
+        """The drivers in use."""
+        return self.storage.drivers
 
     def _open_events(self) -> None:
         settings = self.settings
@@ -169,7 +188,7 @@ class Server:
         self.events = DNSEventService(
             self.engine,
             self.policy,
-            self.drivers,
+            self.storage,
             self.responder,
             self._status,
             self.hits,

@@ -248,8 +248,9 @@ def test_an_address_has_the_name_of_the_narrowest_network() -> None:
     assert policy.identify("10.9.1.1").name == "desk"
     assert policy.identify("10.9.1.2").name == "lab"
     assert policy.identify("10.0.9.9").name is None
-    assert policy.upstreams_for("10.9.1.2") == ("9.9.9.9",)
-    assert policy.upstreams_for("10.0.0.5") == ()
+    assert policy.rules_for("10.9.1.2").view == "9.9.9.9"
+    assert policy.rules_for("10.0.0.5").view == ""
+    assert policy.views() == {"9.9.9.9": ("9.9.9.9",)}
     assert policy.rules_for("10.0.1.1") is policy.rules_for("10.0.1.2")
     assert policy.rules_for("10.0.1.1") is not policy.rules_for("10.0.0.6")
 
@@ -299,6 +300,7 @@ def test_a_groups_schedule_is_its_own() -> None:
         ("client", {"name": "x", "mac": "00:11"}, "clients.mac"),
         ("group", {"name": "x", "members": 5}, "groups.members"),
         ("group", {"name": "x", "inherit": "yes"}, "groups.inherit"),
+        ("group", {"name": "x", "upstreams": ["gopher://x"]}, "groups.upstreams[0]"),
         ("group", {"name": "x", "schedules": {"a": "noon"}}, "groups.schedules.a"),
         ("group", {"name": "x", "schedules": []}, "groups.schedules"),
     ],
