@@ -84,18 +84,6 @@ class Rules:
         "table",
         "view",
     )
-        "_memo",
-        "_weighed",
-        "allow_only",
-        "client",
-        "lists",
-        "mask",
-        "patterns",
-        "replies",
-        "small",
-        "table",
-        "view",
-    )
 
     def __init__(
         self,
