@@ -11,6 +11,7 @@ import ipaddress
 import re
 import secrets
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -22,7 +23,7 @@ from dnsnb.errors import SettingError
 #: Roles from least to most: reading; changing what DNS does; managing settings and tokens.
 ROLES = ("viewer", "operator", "admin")
 MAX_TOKENS = 256
-MAX_SESSIONS = 512
+MAX_LOGGED_OUT = 4096
 MAX_PATTERNS = 32
 SESSION_SECONDS = 12 * 3600.0
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -40,6 +41,9 @@ class Grant:
     created: int = 0
     salt: bytes = field(default=b"", repr=False)
     digest: bytes = field(default=b"", repr=False)
+    login_key: bytes = field(
+        default=b"", repr=False
+    )  # signs cookies; known while the token's text was seen, never kept
     revoked: bool = False
 
     def may(self, role: str) -> bool:
@@ -58,11 +62,10 @@ class Grant:
 class Tokens:
     """All grants. The token's text leaves `create` once and is nowhere afterwards; `on_revoke` hears of each end."""
 
-    def __init__(self, *, wall: Callable[[], float] = time.time, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, *, wall: Callable[[], float] = time.time) -> None:
         self._wall = wall
-        self._clock = clock
         self._grants: dict[str, Grant] = {}
-        self._sessions: dict[bytes, tuple[Grant, float]] = {}
+        self._logged_out: OrderedDict[bytes, None] = OrderedDict()
         self.on_revoke: list[Callable[[Grant], None]] = []
 
     def __repr__(self) -> str:
@@ -87,7 +90,7 @@ class Tokens:
         if token is not None and self.verify(text) is not None:
             raise SettingError("token", "…", "another name has this token")
         salt = secrets.token_bytes(16)
-        grant = Grant(name, role, patterns, int(self._wall() * 1000), salt, _digest(salt, text))
+        grant = Grant(name, role, patterns, int(self._wall() * 1000), salt, _digest(salt, text), _login_key(text))
         self._grants[name] = grant
         return text, grant
 
@@ -97,6 +100,8 @@ class Tokens:
         for grant in self._grants.values():
             if hmac.compare_digest(_digest(grant.salt, text), grant.digest):
                 found = grant
+        if found is not None and not found.login_key:
+            found.login_key = _login_key(text)
         return found
 
     def revoke(self, name: str) -> bool:
@@ -105,7 +110,6 @@ class Tokens:
         if grant is None:
             return False
         grant.revoked = True
-        self._sessions = {key: value for key, value in self._sessions.items() if value[0] is not grant}
         for callback in tuple(self.on_revoke):
             callback(grant)
         return True
@@ -115,26 +119,35 @@ class Tokens:
         """All grants, oldest first."""
         return list(self._grants.values())
 
-    # --- logins: a cookie carries the key of a session, never a token ---
+    # --- logins: a cookie is a signed statement that somebody showed a token; it holds no token ---
 
     def open_session(self, grant: Grant) -> str:
-        """Return the key of a new login, which ends after `SESSION_SECONDS` or with its token."""
-        now = self._clock()
-        self._sessions = {k: v for k, v in self._sessions.items() if v[1] > now}
-        while len(self._sessions) >= MAX_SESSIONS:
-            del self._sessions[next(iter(self._sessions))]
-        key = secrets.token_urlsafe(32)
-        self._sessions[_digest(b"", key)] = (grant, now + SESSION_SECONDS)
-        return key
+        """Return the cookie of a new login, which ends after `SESSION_SECONDS` or with its token.
 
-    def session(self, key: str) -> Grant | None:
-        """Return the grant behind a login's key (looked up by its hash), or None."""
-        grant, until = self._sessions.get(_digest(b"", key), (None, 0.0))
-        return grant if grant is not None and until > self._clock() else None
+        It outlives a restart of a server that is given the same token, so that a browser's stream comes back by itself.
+        """
+        said = f"{int(self._wall() + SESSION_SECONDS)}.{secrets.token_hex(8)}"
+        return f"{said}.{_sign(grant, said)}.{grant.name}"
 
-    def close_session(self, key: str) -> None:
-        """Log out."""
-        self._sessions.pop(_digest(b"", key), None)
+    def session(self, cookie: str) -> Grant | None:
+        """Return the grant behind a login's cookie, or None."""
+        parts = cookie.split(".", 3)
+        if len(parts) != 4 or not cookie.isascii() or len(cookie) > 256:
+            return None
+        until, nonce, signature, name = parts
+        grant = self._grants.get(name)
+        if grant is None or not grant.login_key or _digest(b"", cookie) in self._logged_out:
+            return None
+        if not hmac.compare_digest(_sign(grant, f"{until}.{nonce}"), signature):
+            return None
+        return grant if int(until) > self._wall() else None
+
+    def close_session(self, cookie: str) -> None:
+        """Log out: the cookie is not taken any more."""
+        if self.session(cookie) is not None:
+            self._logged_out[_digest(b"", cookie)] = None
+            while len(self._logged_out) > MAX_LOGGED_OUT:
+                self._logged_out.popitem(last=False)
 
     # --- keeping ---
 
@@ -231,6 +244,14 @@ def _host_name(host: str) -> str | None:
         return found[1].lower()
     name: str = found[2].lower()
     return name.removesuffix(".")
+
+
+def _login_key(text: str) -> bytes:
+    return hmac.digest(text.encode(), b"dnsnb login", "sha256")
+
+
+def _sign(grant: Grant, said: str) -> str:
+    return hmac.digest(grant.login_key, f"{grant.name} {said}".encode(), "sha256").hex()
 
 
 def _digest(salt: bytes, text: str) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 
 import pytest
 
@@ -136,16 +137,55 @@ def test_revoking_ends_token_and_logins_and_tells() -> None:
 
 
 def test_a_login_ends_by_itself_and_by_logging_out() -> None:
-    now = [0.0]
-    tokens = Tokens(clock=lambda: now[0])
+    now = [1e9]
+    tokens = Tokens(wall=lambda: now[0])
     _, grant = tokens.create("kiosk")
     first, second = tokens.open_session(grant), tokens.open_session(grant)
     tokens.close_session(first)
     assert tokens.session(first) is None
-    now[0] = SESSION_SECONDS - 1
+    now[0] += SESSION_SECONDS - 1
     assert tokens.session(second) is grant
-    now[0] = SESSION_SECONDS
+    now[0] += 1
     assert tokens.session(second) is None
+
+
+def test_a_login_outlives_a_restart_with_the_same_token_only() -> None:
+    before, same, other, kept = Tokens(), Tokens(), Tokens(), Tokens()
+    _, grant = before.create("admin", token="the-same-token")
+    cookie = before.open_session(grant)
+    assert same.session(cookie) is None
+    _, again = same.create("admin", token="the-same-token")
+    assert same.session(cookie) is again
+    other.create("admin", token="another-token")
+    assert other.session(cookie) is None
+    kept.load(before.dump())
+    assert kept.session(cookie) is None  # what is kept on disk can't forge a login
+    assert kept.verify("the-same-token") is not None
+    assert kept.session(cookie) is not None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda c: c[:-5] + "other",
+        lambda c: "9" + c,
+        lambda c: c.replace(".", "", 1),
+        lambda c: c.upper(),
+        lambda c: c + "x" * 300,
+        lambda c: "",
+        lambda c: "...",
+        lambda c: "x.y.z.admin",
+        lambda c: c.split(".")[0] + ".." + "." + "admin",
+        lambda c: c + "\u0661",
+    ],
+)
+def test_a_forged_login_is_none(change: Callable[[str], str]) -> None:
+    tokens = Tokens()
+    _, grant = tokens.create("admin")
+    tokens.create("other")
+    cookie = tokens.open_session(grant)
+    assert tokens.session(cookie) is grant
+    assert tokens.session(change(cookie)) is None
 
 
 @pytest.mark.parametrize(
