@@ -5,6 +5,7 @@ Knows the feed and the static fallback; callbacks on Jupyter's message thread on
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -65,8 +66,6 @@ class Dashboard(anywidget.AnyWidget):
         loop().call(lambda: self._on_message(content))
 
     def _on_message(self, message: dict[str, Any]) -> None:
-        import time
-
         kind = message.get("t")
         if self._feed is None or not isinstance(kind, str):
             return
@@ -99,6 +98,7 @@ class Dashboard(anywidget.AnyWidget):
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         bundle = super()._repr_mimebundle_(**kwargs)
+        loop().call(lambda: self.pace.shown(time.monotonic()))
         feed = self._feed
         snapshot = feed.snapshot() if feed is not None else dict(self.snapshot)
         fallback = {"text/plain": as_text(snapshot), "text/html": as_html(snapshot)}

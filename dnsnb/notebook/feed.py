@@ -132,7 +132,7 @@ class Feed:
             if dirty:
                 view_dirty(view).update(dirty)
             behind = view.cursor < self._rows or bool(view_dirty(view))
-            if not behind or not view.pace.opened or not view.pace.visible:
+            if not behind or not view.pace.visible:
                 continue
             if view.pace.due(now) and budget.take(now):
                 self._frame(view, now)

@@ -22,6 +22,12 @@ class Pace:
         self.sent_at = -1e9
         self.waiting_since: float | None = None  # when the oldest frame without an answer left
 
+    def shown(self, now: float) -> None:
+        """The view was displayed: until a browser says hello, which a busy kernel may delay, it gets a frame a second."""
+        if not self.opened and self.waiting_since is None:
+            self.visible = True
+            self.waiting_since = now
+
     def hello(self, visible: bool) -> None:
         """A browser opened the view, or came back to it: what was in flight is forgotten."""
         self.opened = True
@@ -37,9 +43,9 @@ class Pace:
 
     def due(self, now: float) -> bool:
         """Whether a frame may be sent now."""
-        if not self.opened or not self.visible or now - self.sent_at < INTERVAL:
+        if not self.visible or now - self.sent_at < INTERVAL:
             return False
-        if self.sent - self.acked < IN_FLIGHT:
+        if self.opened and self.sent - self.acked < IN_FLIGHT:
             return True
         late = self._late(now)
         return OVERDUE <= late < SILENT and now - self.sent_at >= OVERDUE

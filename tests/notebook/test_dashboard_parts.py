@@ -184,6 +184,16 @@ def test_pace_of_a_silent_browser() -> None:
     assert not pace.silent(SILENT + 40)
 
 
+def test_pace_of_a_view_whose_browser_cannot_speak_yet() -> None:
+    pace = Pace()
+    pace.shown(0.0)
+    sent = [t / 10 for t in range(int(SILENT * 10) + 100) if pace.due(t / 10) and pace.sending(t / 10)]
+    assert sent[0] == OVERDUE
+    assert len(sent) == int(SILENT) - 1
+    pace.hello(visible=True)
+    assert pace.due(SILENT + 20)
+
+
 def test_an_idle_view_is_not_a_silent_one() -> None:
     pace = Pace()
     pace.hello(visible=True)

@@ -120,8 +120,8 @@ function termText({ column, op, value }) {
   if (op !== "has" && op !== "not") return `${column} ${op} ${value}`;
   const contains = (c) =>
     c === "answers"
-      ? `answers.map(str).str.contains(${quoted(value)}, case=False, regex=False)`
-      : `${c}.astype("str").str.contains(${quoted(value)}, case=False, regex=False)`;
+      ? `answers.astype("str").str.contains(${quoted(value)}, case=False, regex=False)`
+      : `${c}.str.contains(${quoted(value)}, case=False, regex=False)`;
   const text = anyOf((column === "any" ? ANY : [column === "domain" ? "qname" : column]).map(contains));
   return op === "not" ? `~(${text.replace(/^\((.*)\)$/s, "$1")})` : text;
 }

@@ -8,7 +8,7 @@ import { seriesOf } from "./rates.js";
 import { clauses, expression } from "./selection.js";
 import { copyText, statusLine, warning } from "./status.js";
 import { Table } from "./table.js";
-import { count, h, millis, plain, put } from "./text.js";
+import { count, h, middle, millis, plain, put } from "./text.js";
 
 const ALL = ["status", "chart", "bars", "table", "controls"];
 
@@ -166,7 +166,7 @@ export function mount(el, desk, options = {}) {
     chips.replaceChildren(
       ...clauses(s).flatMap((c, i) => [
         i ? h("span", { class: "dnsnb-muted" }, "and") : null,
-        h("button", { type: "button", class: "dnsnb-chip dnsnb-code", title: "Take this away", "aria-label": `Remove the filter ${plain(c.text)}`, onclick: () => desk.select((x) => c.drop(x)) }, plain(c.text), " ✕"),
+        h("button", { type: "button", class: "dnsnb-chip dnsnb-code", title: `${plain(c.text)}\nClick: take this away`, "aria-label": `Remove the filter ${plain(c.text)}`, onclick: () => desk.select((x) => c.drop(x)) }, middle(plain(c.text.replaceAll(", case=False, regex=False", "")), 90), " ✕"),
       ]).filter(Boolean),
     );
     copy.hidden = s.empty;
