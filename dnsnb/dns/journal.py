@@ -129,13 +129,16 @@ Row = tuple[int, str, str, Record, float]
 
 
 class Journal:
-    """Rows that wait to be drained: at most `limit`; more are dropped, the newest, and counted."""
+    """Rows that wait to be drained: at most `limit`; more are dropped, the newest, and counted.
 
-    def __init__(self, limit: int = LIMIT) -> None:
+    Ids begin at `first_id`, so that they can rise from one run to the next.
+    """
+
+    def __init__(self, limit: int = LIMIT, first_id: int = 1) -> None:
         self.limit = limit
         self.rows: list[Row] = []
         self.dropped = 0
-        self._next_id = 1
+        self._next_id = first_id
 
     def record(self, row: Row) -> None:
         """Take one row in."""

@@ -51,8 +51,8 @@ def _engine(server: Server) -> Iterator[Metric]:
     yield Counter("dnsnb_cache_misses", "Questions the cache had no answer for", value=cache.misses)
     yield Counter("dnsnb_cache_stale", "Answers given after their end", value=cache.stale)
     yield Counter("dnsnb_cache_evictions", "Answers that made room for others", value=cache.evictions)
-    yield Counter("dnsnb_log_dropped", "Rows of the log that were dropped", value=server.events.log_dropped)
-    yield Gauge("dnsnb_log_rows", "Rows that the log driver keeps", value=server.events.log_count)
+    yield Counter("dnsnb_log_dropped", "Rows of the log that were dropped", value=server.storage.log_dropped)
+    yield Gauge("dnsnb_log_rows", "Rows that the log driver keeps", value=server.storage.log_count)
     yield Gauge("dnsnb_running", "Whether DNS is answered", value=int(server.running))
     rules = Gauge("dnsnb_list_rules", "Rules of a list", labels=["list"])
     for name, item in server.policy.lists.items():

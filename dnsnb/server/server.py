@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 import time
 from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack
@@ -37,6 +38,7 @@ from dnsnb.server.policy_keeper import PolicyKeeper
 from dnsnb.server.responder import SSEResponder
 from dnsnb.server.routes import ROUTES
 from dnsnb.server.storage import Storage
+from dnsnb.server.token_store import keep_tokens, load_tokens
 from dnsnb.server.upstreams import open_upstreams
 from dnsnb.server.views import GroupUpstreams
 from dnsnb.server.web import Route, build_app, http_logger
@@ -69,14 +71,14 @@ class Server:
         self.wall = wall
         self.running = False
         self.error: str | None = None
-        self.dns_address = settings.dns
+        self.dns_address = ""  # once open, the same after each stop and start
+        self.tls_address: str | None = None
         self.http_url = ""
         self.cookie_name = "dnsnb"
         self.tokens = Tokens(wall=lambda: wall() / 1e9)
         self._token, _ = self.tokens.create(ADMIN, "admin", token=settings.token)
         self._routes = tuple(routes)
         self._listeners: list[UdpListener | StreamListener] = []
-        self._had_port = False
         self._problems: list[str] = []  # of the opening
         self._started = wall() // 1_000_000
         self._began = clock()
@@ -112,6 +114,7 @@ class Server:
 
     async def _open(self) -> None:
         settings, stack = self.settings, self._stack
+        self.tokens.load(await asyncio.to_thread(load_tokens, settings.folder))
         cache = Cache(settings.cache_entries, settings.cache_bytes)
         self.storage = await Storage.open(settings, cache, notice=self._tell, clock=self.clock, wall=self.wall)
         stack.push_async_callback(self.storage.close)
@@ -135,12 +138,16 @@ class Server:
         )
         self.lock = self.policy_keeper.lists.lock  # one lock for all changes
         loop = asyncio.get_running_loop()
-        upstreams = open_upstreams(settings.upstreams)
-        for upstream in upstreams:
-            stack.callback(upstream.close)
         self.forwarder = Forwarder(
-            [Target(u) for u in upstreams], clock=self.clock, later=loop.call_later, strategy=settings.strategy
+            self._open_targets(settings.upstreams, "upstreams"),
+            clock=self.clock,
+            later=loop.call_later,
+            strategy=settings.strategy,
         )
+        self.forwarder.routes = {
+            _wire_name(suffix, f"routes.{suffix}"): self._open_targets(texts, f"routes.{suffix}")
+            for suffix, texts in settings.routes.items()
+        }
         stack.callback(GroupUpstreams(self.policy, self.forwarder).close)
         self.engine = Engine(
             self.policy,
@@ -161,6 +168,12 @@ class Server:
         self._problems += (*problems, *self.policy_keeper.problems)
         for problem in self._problems:
             self.events.notice("warning", problem)
+
+    def _open_targets(self, texts: Iterable[str], setting: str) -> list[Target]:
+        upstreams = open_upstreams(texts, setting=setting)
+        for upstream in upstreams:
+            self._stack.callback(upstream.close)
+        return [Target(upstream) for upstream in upstreams]
 
     def _tell(self, level: str, text: str, key: str) -> None:
         """Tell people; while opening, when it is over."""
@@ -221,13 +234,26 @@ class Server:
 
     async def _open_listeners(self) -> None:
         """Listen for queries; after a stop on the same port as before."""
-        host, port = parse_address(self.dns_address if self._had_port else self.settings.dns, "dns")
-        udp, tcp = bind_pair(host, port, "dns")
-        self.dns_address = format_address(host, udp.getsockname()[1])
-        self._had_port = True
-        stream = StreamListener(self.engine, tcp)
-        self._listeners = [UdpListener(self.engine, udp), stream]
-        await stream.start()
+        host, port = parse_address(self.dns_address or self.settings.dns, "dns")
+        opened: list[UdpListener | StreamListener] = []
+        try:
+            udp, tcp = bind_pair(host, port, "dns")
+            opened += [UdpListener(self.engine, udp), StreamListener(self.engine, tcp)]
+            self.dns_address = format_address(host, udp.getsockname()[1])
+            if self.settings.tls_dns is not None:
+                host, port = parse_address(self.tls_address or self.settings.tls_dns, "tls_dns")
+                tls = _tls_context(self.settings)
+                sock = bind(socket.SOCK_STREAM, host, port, "tls_dns")
+                opened.append(StreamListener(self.engine, sock, tls=tls))
+                self.tls_address = format_address(host, sock.getsockname()[1])
+            for listener in opened:
+                if isinstance(listener, StreamListener):
+                    await listener.start()
+        except BaseException:
+            for listener in opened:
+                listener.close()
+            raise
+        self._listeners = opened
         self.running = True
 
     def _close_listeners(self) -> None:
@@ -260,6 +286,7 @@ class Server:
         return {
             "running": self.running,
             "dns": self.dns_address,
+            "tls_dns": self.tls_address,
             "http": self.http_url,
             "started": self._started,
             "upstreams": upstreams,
@@ -357,6 +384,11 @@ class Server:
         """Make a token; the result is the only place that its text is ever in."""
         async with self.lock:
             text, grant = self.tokens.create(name, role, channels)
+            try:
+                await asyncio.to_thread(keep_tokens, self.settings.folder, self.tokens.dump(ADMIN))
+            except OSError:
+                self.tokens.revoke(name)
+                raise
             return grant.public() | {"token": text}
 
     async def revoke_token(self, name: str) -> bool:
@@ -364,6 +396,9 @@ class Server:
         async with self.lock:
             if name == ADMIN:
                 raise SettingError("name", name, "the server's own token can't be revoked; start it with another")
+            if all(grant.name != name for grant in self.tokens.grants):
+                return False
+            await asyncio.to_thread(keep_tokens, self.settings.folder, self.tokens.dump(ADMIN, name))
             return self.tokens.revoke(name)
 
 
@@ -391,6 +426,17 @@ def _wire_name(text: str, setting: str) -> bytes:
         return name_tail(text) + b"\0"
     except ValueError as error:
         raise SettingError(setting, text, str(error)) from None
+
+
+def _tls_context(settings: Settings) -> ssl.SSLContext:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.set_alpn_protocols(["dot"])
+    try:
+        context.load_cert_chain(settings.tls_cert or "", settings.tls_key)
+    except (OSError, ssl.SSLError) as error:
+        why = f"not a certificate chain and its key in PEM ({error.strerror or error})"
+        raise SettingError("tls_cert", str(settings.tls_cert), why) from None
+    return context
 
 
 def _is_loopback(host: str) -> bool:
