@@ -151,11 +151,12 @@ class Tokens:
 
     # --- keeping ---
 
-    def dump(self) -> list[dict[str, Any]]:
-        """Return all grants for a file that only the owner may read: hashes, no tokens."""
+    def dump(self, *leave_out: str) -> list[dict[str, Any]]:
+        """Return the grants, but some, for a file that only the owner may read: hashes, no tokens."""
         return [
             {**grant.public(), "salt": grant.salt.hex(), "sha256": grant.digest.hex()}
-            for grant in self._grants.values()
+            for name, grant in self._grants.items()
+            if name not in leave_out
         ]
 
     def load(self, rows: Iterable[Mapping[str, Any]]) -> None:
