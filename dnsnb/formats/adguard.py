@@ -40,7 +40,9 @@ _LOCAL = (7, 9, 10, 11)
 
 def score(head: Head) -> int:
     """Its one- and two-letter keys."""
-    return max(head.keyed("T", "QH", "QT"), head.keyed("Question", "Answer", "Elapsed"), head.keyed("QH", "QT", "Result"))
+    return max(
+        head.keyed("T", "QH", "QT"), head.keyed("Question", "Answer", "Elapsed"), head.keyed("QH", "QT", "Result")
+    )
 
 
 class Reader:
@@ -109,7 +111,9 @@ def _one(column: Any) -> Any:
 def _status(reason: Any, cached: Any, answer: messages.Messages) -> pa.DictionaryArray:
     failed = (answer.rcode == 2) & (answer.flags != 0)
     code = np.select([np.isin(reason, _BLOCKING), np.isin(reason, _LOCAL), cached, failed], [0, 1, 2, 3], 4)
-    return pa.DictionaryArray.from_arrays(pa.array(code, pa.int32()), pa.array(["blocked", "local", "cached", "failed", "forwarded"]))
+    return pa.DictionaryArray.from_arrays(
+        pa.array(code, pa.int32()), pa.array(["blocked", "local", "cached", "failed", "forwarded"])
+    )
 
 
 def _rules(result: pa.StructArray) -> tuple[pa.Array, pa.Array]:
@@ -119,8 +123,13 @@ def _rules(result: pa.StructArray) -> tuple[pa.Array, pa.Array]:
     flat = rules.flatten()
     first = np.concatenate([[0], np.cumsum(lengths)[:-1]])
     pick = pa.array(np.where(lengths > 0, first, 0), mask=lengths == 0)
-    text = pc.coalesce(flat.field("Text").take(pick) if len(flat) else pa.nulls(len(result), _TEXT), result.field("Rule"))
-    ids = pc.coalesce(flat.field("FilterListID").take(pick) if len(flat) else pa.nulls(len(result), pa.int64()), result.field("FilterID"))
+    text = pc.coalesce(
+        flat.field("Text").take(pick) if len(flat) else pa.nulls(len(result), _TEXT), result.field("Rule")
+    )
+    ids = pc.coalesce(
+        flat.field("FilterListID").take(pick) if len(flat) else pa.nulls(len(result), pa.int64()),
+        result.field("FilterID"),
+    )
     ids = pc.if_else(text.is_valid(), ids.fill_null(0), None)
     return pc.if_else(pc.equal(text, ""), None, text), columns.mapped(ids.cast(_TEXT), lambda n: f"list {n}")
 
@@ -154,7 +163,9 @@ for _i, _c in enumerate(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz01
 def base64_bytes(values: pa.Array) -> tuple[bytes, Any, Any]:
     """Return what base64 texts stand for: one padded buffer and where each begins and ends in it."""
     values = values.fill_null("")
-    offsets = np.frombuffer(values.buffers()[1], np.int32)[values.offset : values.offset + len(values) + 1].astype(np.int64)
+    offsets = np.frombuffer(values.buffers()[1], np.int32)[values.offset : values.offset + len(values) + 1].astype(
+        np.int64
+    )
     raw = values.buffers()[2]
     octets = np.frombuffer(raw, np.uint8)[offsets[0] : offsets[-1]] if raw is not None else np.zeros(0, np.uint8)
     offsets = offsets - offsets[0]

@@ -92,7 +92,9 @@ class Reader:
         if angle.any():
             start = np.where(angle, np.minimum(block.next(62, start) + 1, block.ends), start)
         colon = block.has(b":", start + 9) & block.has(b":", start + 12) & (start + 16 < block.ends)
-        wide = ~colon & block.has(b":", start + 10) & block.has(b":", start + 13) & (start + 17 < block.ends)  # a 4-octet month
+        wide = (
+            ~colon & block.has(b":", start + 10) & block.has(b":", start + 13) & (start + 17 < block.ends)
+        )  # a 4-octet month
         good = colon | wide
         body = block.find(b": ", start + 15, block.ends)
         good &= body < NONE
@@ -120,7 +122,9 @@ class Reader:
         first = block.bytes[np.clip(at, 0, block.size)]
         numbered = (first >= 48) & (first <= 57)
         none = pa.nulls(count, pa.string())
-        transport = pa.DictionaryArray.from_arrays(pa.array(proto, mask=proto == 0).cast(pa.int32()), pa.array(["", "udp", "tcp"]))
+        transport = pa.DictionaryArray.from_arrays(
+            pa.array(proto, mask=proto == 0).cast(pa.int32()), pa.array(["", "udp", "tcp"])
+        )
         if not numbered.any():
             return pa.nulls(count, pa.int64()), none, np.full(count, -1), transport, at
         blank = block.next(32, at)
@@ -178,7 +182,9 @@ class Reader:
         }
         return _table(raw, len(part), HINT)
 
-    def _answers(self, block: Block, at: Any, rest: Any, base: dict[str, Any], forwards: Any) -> tuple[list[pa.Table], Any]:
+    def _answers(
+        self, block: Block, at: Any, rest: Any, base: dict[str, Any], forwards: Any
+    ) -> tuple[list[pa.Table], Any]:
         ends = block.ends
         known = np.zeros(len(block), bool)
         status = np.zeros(len(block), np.int8)
@@ -204,7 +210,13 @@ class Reader:
         found = []
         if duplicate.any():
             part, _, own = _only(block, name, duplicate, base)
-            raw = {**own, "qname": None, "reason": "duplicate of a query in flight", "status": "forwarded", "family": _zeros(part)}
+            raw = {
+                **own,
+                "qname": None,
+                "reason": "duplicate of a query in flight",
+                "status": "forwarded",
+                "family": _zeros(part),
+            }
             raw |= {"id": pa.array(part.numbers), "event": "duplicate"}
             found.append(_table(raw, len(part), NOTE))
         if good.any():
@@ -218,8 +230,17 @@ class Reader:
 class _Lines:
     """Answer lines: names, data, where the verb begins, and which of `statuses` each tells."""
 
-    def __init__(self, block: Block, name: pa.Array, data: pa.Array, verb: Any, status: Any, statuses: list[str]) -> None:
-        self.block, self.name, self.data, self.verb, self.status, self.statuses = block, name, data, verb, status, statuses
+    def __init__(
+        self, block: Block, name: pa.Array, data: pa.Array, verb: Any, status: Any, statuses: list[str]
+    ) -> None:
+        self.block, self.name, self.data, self.verb, self.status, self.statuses = (
+            block,
+            name,
+            data,
+            verb,
+            status,
+            statuses,
+        )
 
 
 def fold(lines: _Lines, base: dict[str, Any], forwards: Any, events: bool) -> pa.Table:
@@ -319,7 +340,9 @@ def _only(block: Block, at: Any, mask: Any, base: dict[str, Any]) -> tuple[Block
     if mask.all():
         return block, at, base
     chosen = pa.array(mask)
-    cut = {k: v.filter(chosen) if isinstance(v, pa.Array) else v[mask] if v is not None else None for k, v in base.items()}
+    cut = {
+        k: v.filter(chosen) if isinstance(v, pa.Array) else v[mask] if v is not None else None for k, v in base.items()
+    }
     return block.keep(mask), at[mask], cut
 
 

@@ -173,6 +173,9 @@ class Feed:
                 "source", columns.constant(self.context.source, len(events), columns.CATEGORY)
             )
         self._watch(events)
+        if self.joiner is None and columns.KIND in events.column_names:
+            own = [c for c in events.column_names if c not in columns._TYPES or c == columns.KIND]
+            events = events.drop_columns(own)
         rows = events if self.joiner is None else self.joiner.feed(events)
         if len(rows):
             yield self._finished(rows)

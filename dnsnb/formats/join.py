@@ -133,7 +133,11 @@ class Joiner:
     def _laid_over(self, table: pa.Table, rows: Ints, found: dict[int, Ints], times: Ints) -> pa.Table:
         out = {}
         take = pa.array(rows)
-        picks = {k: pa.array(found[k], mask=found[k] < 0) for k in (NOTE, RESPONSE, HINT) if k in found and (found[k] >= 0).any()}
+        picks = {
+            k: pa.array(found[k], mask=found[k] < 0)
+            for k in (NOTE, RESPONSE, HINT)
+            if k in found and (found[k] >= 0).any()
+        }
         for name in table.column_names:
             if name in (KIND, "event"):
                 continue
@@ -146,6 +150,10 @@ class Joiner:
                         continue
                     values = over if values.null_count == len(values) else _coalesce(values, over)
             out[name] = values
+        if "began" in out:  # an answer that stands alone may still know when it was asked
+            began = out.pop("began")
+            alone = pa.array(table.column(KIND).to_numpy()[rows] == RESPONSE)
+            out["time"] = pc.if_else(pc.and_(alone, began.is_valid()), began, out["time"])
         answer = found.get(RESPONSE)
         if self.latency and answer is not None and len(rows):
             lag = np.where(answer >= 0, times[answer] - times[rows], 0) / 1000.0

@@ -142,7 +142,9 @@ def names(data: bytes, octets: Ints, at: Ints, starts: Ints, ends: Ints) -> tupl
     return _texts(data, octets, count, piece_rows, piece_at, piece_len, good), np.where(good, behind, 0), good
 
 
-def _texts(data: bytes, octets: Ints, count: int, rows_: list[Ints], at_: list[Ints], len_: list[Ints], good: Ints) -> pa.Array:
+def _texts(
+    data: bytes, octets: Ints, count: int, rows_: list[Ints], at_: list[Ints], len_: list[Ints], good: Ints
+) -> pa.Array:
     if not rows_:
         return pa.array(np.where(good, ".", None), pa.string())
     rows, at, lengths = np.concatenate(rows_), np.concatenate(at_), np.concatenate(len_)
@@ -160,11 +162,17 @@ def _texts(data: bytes, octets: Ints, count: int, rows_: list[Ints], at_: list[I
     per_row = np.bincount(rows, weights=widths, minlength=count).astype(np.int64)
     edges = np.concatenate([[0], np.cumsum(per_row)])
     buffer = raw.tobytes() + bytes(PAD)
-    texts = text_of(buffer, np.frombuffer(buffer, np.uint8), edges[:-1], np.maximum(edges[1:] - 1, edges[:-1])) if not len(strange) else None
+    texts = (
+        text_of(buffer, np.frombuffer(buffer, np.uint8), edges[:-1], np.maximum(edges[1:] - 1, edges[:-1]))
+        if not len(strange)
+        else None
+    )
     root = (per_row == 0) & good
     if texts is not None and not root.any() and good.all():
         return texts
-    odd = np.unique(rows[np.searchsorted(offsets, strange, side="right") - 1]) if len(strange) else np.zeros(0, np.int64)
+    odd = (
+        np.unique(rows[np.searchsorted(offsets, strange, side="right") - 1]) if len(strange) else np.zeros(0, np.int64)
+    )
     if texts is None:
         # an odd octet may be no UTF-8: those rows are left empty here and spelled below
         stop = np.maximum(edges[1:] - 1, edges[:-1])
@@ -179,7 +187,9 @@ def _texts(data: bytes, octets: Ints, count: int, rows_: list[Ints], at_: list[I
     stops_of = np.searchsorted(rows, odd, side="right")
     for row, first, last in zip(odd.tolist(), starts_of.tolist(), stops_of.tolist(), strict=True):
         if good[row]:
-            labels = [data[a : a + n] for a, n in zip(at[first:last].tolist(), lengths[first:last].tolist(), strict=True)]
+            labels = [
+                data[a : a + n] for a, n in zip(at[first:last].tolist(), lengths[first:last].tolist(), strict=True)
+            ]
             values[row] = wire.name_to_text(b"".join(bytes((len(x),)) + x for x in labels) + b"\0")
     return pa.array(values, pa.string())
 
@@ -237,7 +247,9 @@ def _records(data: bytes, octets: Ints, starts: Ints, ends: Ints, at: Ints, out:
         _options(data, *part[:4], out)
 
 
-def _answers(data: bytes, octets: Ints, starts: Ints, ends: Ints, found: list[tuple[Ints, ...]], count: int, out: Messages) -> None:
+def _answers(
+    data: bytes, octets: Ints, starts: Ints, ends: Ints, found: list[tuple[Ints, ...]], count: int, out: Messages
+) -> None:
     lengths = np.zeros(count, np.int64)
     if not found:
         out.answers = _lists(pa.array([], pa.string()), lengths, out)
@@ -258,7 +270,9 @@ def _lists(flat: pa.Array, lengths: Ints, out: Messages) -> pa.Array:
     return pa.ListArray.from_arrays(pa.array(offsets), flat, mask=pa.array(none) if none.any() else None)
 
 
-def _rdata(data: bytes, octets: Ints, starts: Ints, ends: Ints, rows: Ints, rtype: Ints, at: Ints, size: Ints) -> pa.Array:
+def _rdata(
+    data: bytes, octets: Ints, starts: Ints, ends: Ints, rows: Ints, rtype: Ints, at: Ints, size: Ints
+) -> pa.Array:
     """Return record data as text, in the order given: each kind at once, then put back in place."""
     parts: list[pa.Array] = []
     places: list[Ints] = []
@@ -292,7 +306,9 @@ def _rdata(data: bytes, octets: Ints, starts: Ints, ends: Ints, rows: Ints, rtyp
 _PACKED = {6, 14, 15, 17, 18, 21, 26, 33, 35, 36, 7, 8, 9, 3, 4}
 
 
-def _slow(data: bytes, starts: Ints, ends: Ints, rows: Ints, rtype: Ints, at: Ints, size: Ints, pick: Ints) -> list[str]:
+def _slow(
+    data: bytes, starts: Ints, ends: Ints, rows: Ints, rtype: Ints, at: Ints, size: Ints, pick: Ints
+) -> list[str]:
     seen: dict[tuple[int, bytes], str] = {}
     out = []
     for i in pick.tolist():
@@ -347,7 +363,15 @@ def subnet(option: bytes) -> str | None:
     return f"{ipaddress.ip_address(option[4:].ljust(width, bytes(1)))}/{source}/{scope}"
 
 
-_FLAGS = ((0x8000, "qr"), (0x0400, "aa"), (0x0200, "tc"), (0x0100, "rd"), (0x0080, "ra"), (0x0020, "ad"), (0x0010, "cd"))
+_FLAGS = (
+    (0x8000, "qr"),
+    (0x0400, "aa"),
+    (0x0200, "tc"),
+    (0x0100, "rd"),
+    (0x0080, "ra"),
+    (0x0020, "ad"),
+    (0x0010, "cd"),
+)
 
 
 def flags_text(flags: Ints, do: Ints | None = None) -> pa.DictionaryArray:
@@ -362,4 +386,6 @@ def coded(numbers: Ints, spell: Any) -> pa.DictionaryArray:
     """Return numbers as a category; below 0 is null."""
     distinct, codes = np.unique(numbers, return_inverse=True)
     texts = [spell(int(n)) if n >= 0 else None for n in distinct.tolist()]
-    return columns.mapped(pa.DictionaryArray.from_arrays(pa.array(codes, pa.int32()), pa.array(texts, pa.string())), str)
+    return columns.mapped(
+        pa.DictionaryArray.from_arrays(pa.array(codes, pa.int32()), pa.array(texts, pa.string())), str
+    )

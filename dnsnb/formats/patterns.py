@@ -125,7 +125,9 @@ class PatternReader:
                     told = np.where(told == times.MISSING, raw["time"], told)
                 raw["time"] = told
             elif name in _LATENCY:
-                raw["latency_ms"] = pc.multiply(columns.numbers(values, pa.float64()), _LATENCY[name]).cast(pa.float32())
+                raw["latency_ms"] = pc.multiply(columns.numbers(values, pa.float64()), _LATENCY[name]).cast(
+                    pa.float32()
+                )
             elif name == "latency_go":
                 raw["latency_ms"] = columns.plain(values, go_duration, pa.float32())
             elif name == "answers":
@@ -137,7 +139,9 @@ class PatternReader:
 
 
 def _syslog(values: pa.Array, context: Context) -> Any:
-    found = pc.extract_regex(values.fill_null(""), pattern=r"^(?P<m>\S+) +(?P<d>\d+) (?P<h>\d\d):(?P<n>\d\d):(?P<s>\d\d)")
+    found = pc.extract_regex(
+        values.fill_null(""), pattern=r"^(?P<m>\S+) +(?P<d>\d+) (?P<h>\d\d):(?P<n>\d\d):(?P<s>\d\d)"
+    )
     good = found.is_valid().to_numpy(zero_copy_only=False)
     d, h, n, s = (times._digits(found.field(k)).to_numpy(zero_copy_only=False) for k in "dhns")
     month = np.where(good, months(found.field("m").fill_null("")), -1)
@@ -167,4 +171,6 @@ def go_duration(text: str) -> float | None:
 def split_list(values: pa.Array, separator: str = r"\s*[,;]\s*") -> pa.Array:
     """Return delimited text as lists; null stays null."""
     trimmed = pc.utf8_trim(values, " []")
-    return pc.if_else(pc.equal(trimmed, ""), pa.scalar([], pa.list_(pa.string())), pc.split_pattern_regex(trimmed, separator))
+    return pc.if_else(
+        pc.equal(trimmed, ""), pa.scalar([], pa.list_(pa.string())), pc.split_pattern_regex(trimmed, separator)
+    )

@@ -32,10 +32,12 @@ _ROWS = (
     Format("zeek", "Zeek dns.log, TSV", "lines", "zeek"),
     Format("zeek-json", "Zeek dns.log, JSON", "lines", "zeek_json"),
     Format("dnsmasq", "dnsmasq and Pi-hole text log (log-queries, extra, proto)", "lines", "dnsmasq"),
-    #    Format("pihole-ftl", "Pi-hole FTL database, schema 1 to 21", "path", "pihole_ftl"),
+    Format("pihole-ftl", "Pi-hole FTL database, schema 1 to 21", "path", "pihole_ftl"),
     Format("adguard", "AdGuard Home query log", "lines", "adguard"),
     Format("bind", "BIND 9 query, response, RPZ, query-error and security logs", "lines", "bind"),
     Format("unbound", "Unbound log-queries, log-replies, log-local-actions, RPZ", "lines", "unbound"),
+    Format("dnstap", "dnstap in Frame Streams", "bytes", "dnstap"),
+    Format("pcap", "packet captures: PCAP and PCAPNG", "bytes", "pcap"),
 )
 
 FORMATS: dict[str, Format] = {row.name: row for row in _ROWS}

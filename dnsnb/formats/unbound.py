@@ -44,7 +44,16 @@ _LINES = (
     Line(_STAMP + r"error: SERVFAIL <(?P<qname>\S+) (?P<qtype>\S+) (?P<qclass>\S+)>: (?P<reason>.*)$", HINT, "servfail"),
 )  # fmt: skip
 
-_DENYING = {"deny", "refuse", "always_refuse", "always_nxdomain", "always_nodata", "always_deny", "always_null", "inform_deny"}
+_DENYING = {
+    "deny",
+    "refuse",
+    "always_refuse",
+    "always_nxdomain",
+    "always_nodata",
+    "always_deny",
+    "always_null",
+    "inform_deny",
+}
 
 
 def score(head: Head) -> int:
@@ -62,7 +71,9 @@ class Reader(PatternReader):
     lossy = r"[?#]|&$"
 
     def __init__(self, context: Context) -> None:
-        super().__init__(context, _LINES, Joiner(("client", "qname", "qtype", "qclass"), 60.0, latency=False, loose="client"))
+        super().__init__(
+            context, _LINES, Joiner(("client", "qname", "qtype", "qclass"), 60.0, latency=False, loose="client")
+        )
 
     def meaning(self, raw: dict[str, Any], line: Line) -> dict[str, Any]:
         """Say what a line means in the frame's words."""
@@ -71,10 +82,17 @@ class Reader(PatternReader):
         if line.event == "reply":
             raw["status"] = pa.array(["forwarded", "cached"]).take(pc.equal(hit.fill_null("0"), "1").cast(pa.int8()))
             raw["status"] = columns.mapped(
-                pc.if_else(pc.and_(pc.equal(raw["rcode"], "SERVFAIL"), pc.equal(raw["status"], "forwarded")), "failed", raw["status"]), str
+                pc.if_else(
+                    pc.and_(pc.equal(raw["rcode"], "SERVFAIL"), pc.equal(raw["status"], "forwarded")),
+                    "failed",
+                    raw["status"],
+                ),
+                str,
             )
         elif line.event == "rpz":
-            raw["status"] = columns.mapped(raw["reason"], lambda a: "blocked" if a not in ("rpz-passthru", "passthru") else None)
+            raw["status"] = columns.mapped(
+                raw["reason"], lambda a: "blocked" if a not in ("rpz-passthru", "passthru") else None
+            )
         elif line.event == "local":
             raw["status"] = columns.mapped(raw["reason"], lambda a: "blocked" if a in _DENYING else "local")
         elif line.event == "servfail":

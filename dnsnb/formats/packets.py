@@ -1,0 +1,266 @@
+"""From frames on a link to DNS messages: Ethernet, VLANs, SLL, raw IP; IPv4 and IPv6; UDP at once by numpy, the rest one by one.
+
+Pure; keeps the state of fragments and TCP streams, bounded. Knows nothing of capture files.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Any
+
+import numpy as np
+
+Ints = np.ndarray[Any, np.dtype[Any]]
+PORTS = (53, 5353, 5355)
+ETHERNET, RAW, SLL, SLL2, NULL, LOOP = 1, 101, 113, 276, 0, 108
+LINKS = (ETHERNET, RAW, SLL, SLL2, NULL, LOOP, 12, 14, 228, 229)
+_TUNNELS = (4789, 6081)
+_EXTENSIONS = (0, 43, 60, 135)
+MOST_STREAMS = 4096
+MOST_FRAGMENTS = 1024
+STREAM_LIMIT = 1 << 18
+
+
+class Found:
+    """DNS messages found in a batch: spans of the batch's buffer, or octets of their own (`body`), with their envelope."""
+
+    def __init__(self) -> None:
+        self.rows: list[Ints] = []
+        self.starts: list[Ints] = []
+        self.ends: list[Ints] = []
+        self.source: list[list[bytes]] = []
+        self.target: list[list[bytes]] = []
+        self.ports: list[Ints] = []
+        self.bodies: list[tuple[int, bytes, bytes, bytes, int, int, bool]] = []
+        """(packet, message, source, target, source port, target port, whether by TCP) of what had to be put together."""
+
+
+class Decapsulator:
+    """Finds DNS in packets; `other` counts those that hold none."""
+
+    def __init__(self) -> None:
+        self.other = 0
+        self.cut = 0
+        self._fragments: OrderedDict[Any, dict[int, bytes]] = OrderedDict()
+        self._streams: OrderedDict[Any, _Stream] = OrderedDict()
+
+    def packets(self, octets: Ints, data: bytes, starts: Ints, ends: Ints, link: Ints) -> Found:
+        """Return what DNS there is in the packets at `starts` to `ends` (the buffer is padded)."""
+        found = Found()
+        rows = np.arange(len(starts))
+        network, version = _network(octets, starts, ends, link)
+        self._ip(octets, data, rows, network, ends, version, found, 0)
+        return found
+
+    def _ip(self, octets: Ints, data: bytes, rows: Ints, at: Ints, ends: Ints, version: Ints, found: Found, depth: int) -> None:
+        at = np.minimum(at, len(octets) - 64)
+        first = octets[at] >> 4
+        v4 = (version == 4) & (first == 4) & (at + 20 <= ends)
+        v6 = (version == 6) & (first == 6) & (at + 40 <= ends)
+        neither = ~(v4 | v6)
+        self.other += int(neither.sum())
+        if v4.any():
+            self._v4(octets, data, rows[v4], at[v4], ends[v4], found, depth)
+        if v6.any():
+            self._v6(octets, data, rows[v6], at[v6], ends[v6], found, depth)
+
+    def _v4(self, octets: Ints, data: bytes, rows: Ints, at: Ints, ends: Ints, found: Found, depth: int) -> None:
+        head = octets[at[:, None] + np.arange(20)].astype(np.int64)
+        length = head[:, 2] << 8 | head[:, 3]
+        ends = np.where(length >= 20, np.minimum(ends, at + length), ends)
+        fragment = (head[:, 6] << 8 | head[:, 7]) & 0x3FFF
+        whole = fragment == 0
+        payload = at + (head[:, 0] & 15) * 4
+        self._transport(octets, data, rows[whole], payload[whole], ends[whole], head[whole, 9], at[whole] + 12, 4, found, depth)
+        for i in np.flatnonzero(~whole).tolist():
+            proto = int(head[i, 9])
+            if proto not in (6, 17):
+                self.other += 1
+                continue
+            key = (bytes(head[i, 12:20].astype(np.uint8)), int(head[i, 4] << 8 | head[i, 5]), proto)
+            offset = int(fragment[i] & 0x1FFF) * 8
+            done = self._fragment(key, offset, not fragment[i] & 0x2000, data[int(payload[i]) : int(ends[i])])
+            if done is not None:
+                self._alone(int(rows[i]), done, proto, key[0][:4], key[0][4:], found)
+
+    def _v6(self, octets: Ints, data: bytes, rows: Ints, at: Ints, ends: Ints, found: Found, depth: int) -> None:
+        head = octets[at[:, None] + np.arange(8)].astype(np.int64)
+        length = head[:, 4] << 8 | head[:, 5]
+        ends = np.where(length > 0, np.minimum(ends, at + 40 + length), ends)
+        proto, payload = head[:, 6].copy(), at + 40
+        for _ in range(6):
+            more = np.isin(proto, _EXTENSIONS) & (payload + 8 <= ends)
+            if not more.any():
+                break
+            proto, payload = (
+                np.where(more, octets[payload], proto),
+                np.where(more, payload + 8 + octets[payload + 1].astype(np.int64) * 8, payload),
+            )
+            payload = np.minimum(payload, len(octets) - 64)
+        whole = proto != 44
+        self._transport(octets, data, rows[whole], payload[whole], ends[whole], proto[whole], at[whole] + 8, 16, found, depth)
+        for i in np.flatnonzero(~whole).tolist():
+            here, ip = int(payload[i]), int(at[i])
+            if here + 8 > ends[i]:
+                self.other += 1
+                continue
+            word = int.from_bytes(data[here + 2 : here + 4])
+            inner = data[here]
+            key = (data[ip + 8 : ip + 40], data[here + 4 : here + 8], inner)
+            done = self._fragment(key, word & 0xFFF8, not word & 1, data[here + 8 : int(ends[i])])
+            if done is not None:
+                self._alone(int(rows[i]), done, inner, key[0][:16], key[0][16:], found)
+
+    def _transport(
+        self, octets: Ints, data: bytes, rows: Ints, at: Ints, ends: Ints, proto: Ints, address: Ints, width: int, found: Found, depth: int
+    ) -> None:
+        at = np.minimum(at, len(octets) - 64)
+        head = octets[at[:, None] + np.arange(8)].astype(np.int64)
+        source, target = head[:, 0] << 8 | head[:, 1], head[:, 2] << 8 | head[:, 3]
+        room = at + 8 <= ends
+        dns = np.isin(source, PORTS) | np.isin(target, PORTS)
+        udp = (proto == 17) & room & dns
+        length = head[:, 4] << 8 | head[:, 5]
+        tunnel = (proto == 17) & room & ~dns & np.isin(target, _TUNNELS)
+        tcp = (proto == 6) & (at + 20 <= ends) & dns
+        self.other += int((~(udp | tunnel | tcp)).sum())
+        if udp.any():
+            stop = np.where(length[udp] >= 8, np.minimum(ends[udp], at[udp] + length[udp]), ends[udp])
+            self.cut += int((ends[udp] < at[udp] + length[udp]).sum())
+            found.rows.append(rows[udp])
+            found.starts.append(at[udp] + 8)
+            found.ends.append(stop)
+            pairs = np.ascontiguousarray(octets[address[udp][:, None] + np.arange(2 * width)])
+            raw = pairs.tobytes()
+            step = 2 * width
+            found.source.append([raw[i : i + width] for i in range(0, len(raw), step)])
+            found.target.append([raw[i + width : i + step] for i in range(0, len(raw), step)])
+            found.ports.append(np.stack([source[udp], target[udp]]))
+        if tunnel.any() and depth < 2:
+            inner = at[tunnel] + 16
+            options = np.where(target[tunnel] == 6081, (octets[at[tunnel] + 8] & 0x3F).astype(np.int64) * 4, 0)
+            inner = np.minimum(inner + options, len(octets) - 64)
+            network, version = _network(octets, inner, ends[tunnel], np.full(len(inner), ETHERNET))
+            self._ip(octets, data, rows[tunnel], network, ends[tunnel], version, found, depth + 1)
+        for i in np.flatnonzero(tcp).tolist():
+            ip = int(address[i])
+            self._segment(int(rows[i]), data[int(at[i]) : int(ends[i])], data[ip : ip + width], data[ip + width : ip + 2 * width], found)
+
+    def _alone(self, row: int, payload: bytes, proto: int, source: bytes, target: bytes, found: Found) -> None:
+        """Take a datagram or segment that was put together from fragments."""
+        if proto == 6 and len(payload) >= 20:
+            self._segment(row, payload, source, target, found)
+        elif proto == 17 and len(payload) >= 8:
+            ports = int.from_bytes(payload[:2]), int.from_bytes(payload[2:4])
+            if ports[0] in PORTS or ports[1] in PORTS:
+                found.bodies.append((row, payload[8:], source, target, *ports, False))
+            else:
+                self.other += 1
+
+    def _fragment(self, key: Any, offset: int, last: bool, piece: bytes) -> bytes | None:
+        parts = self._fragments.setdefault(key, {})
+        parts[offset] = piece
+        if last:
+            parts[-1] = (offset + len(piece)).to_bytes(4)
+        if len(self._fragments) > MOST_FRAGMENTS:
+            self._fragments.popitem(last=False)
+        if -1 not in parts:
+            return None
+        total, at, out = int.from_bytes(parts[-1]), 0, []
+        while at < total:
+            part = parts.get(at)
+            if not part:
+                return None
+            out.append(part)
+            at += len(part)
+        self._fragments.pop(key, None)
+        return b"".join(out)
+
+    def _segment(self, row: int, segment: bytes, source: bytes, target: bytes, found: Found) -> None:
+        ports = int.from_bytes(segment[:2]), int.from_bytes(segment[2:4])
+        if ports[0] not in PORTS and ports[1] not in PORTS:
+            self.other += 1
+            return
+        number, offset, flags = int.from_bytes(segment[4:8]), (segment[12] >> 4) * 4, segment[13]
+        key = (source, target, ports)
+        stream = self._streams.get(key)
+        if flags & 2 or stream is None:
+            stream = self._streams[key] = _Stream((number + 1 if flags & 2 else number) & 0xFFFFFFFF)
+            if len(self._streams) > MOST_STREAMS:
+                self._streams.popitem(last=False)
+        for message in stream.take(number, segment[offset:]):
+            found.bodies.append((row, message, source, target, *ports, True))
+        if flags & 5:
+            self._streams.pop(key, None)
+
+
+class _Stream:
+    """One direction of a TCP connection: segments in any order in, length-prefixed messages out."""
+
+    def __init__(self, expected: int) -> None:
+        self.expected = expected
+        self.early: dict[int, bytes] = {}
+        self.held = b""
+
+    def take(self, number: int, payload: bytes) -> list[bytes]:
+        """Return the messages that a segment completes."""
+        if payload:
+            ahead = (number - self.expected) & 0xFFFFFFFF
+            if ahead >= 1 << 31:  # sent again, in whole or in part
+                payload = payload[(1 << 32) - ahead :]
+                number, ahead = self.expected, 0
+            if ahead:
+                if sum(map(len, self.early.values())) < STREAM_LIMIT:
+                    self.early[number] = payload
+            else:
+                self._append(payload)
+            while self.early and (following := self.early.pop(self.expected, None)):
+                self._append(following)
+        out = []
+        while len(self.held) >= 2:
+            size = int.from_bytes(self.held[:2])
+            if len(self.held) < 2 + size:
+                break
+            out.append(self.held[2 : 2 + size])
+            self.held = self.held[2 + size :]
+        if len(self.held) > STREAM_LIMIT:
+            self.held = b""
+        return out
+
+    def _append(self, payload: bytes) -> None:
+        self.held += payload
+        self.expected = (self.expected + len(payload)) & 0xFFFFFFFF
+
+
+def _network(octets: Ints, starts: Ints, ends: Ints, link: Ints) -> tuple[Ints, Ints]:
+    """Return where each packet's IP header is, and its version (0 when it is no IP)."""
+    last = len(octets) - 64
+    at, version = np.minimum(starts, last), np.zeros(len(starts), np.int64)
+
+    def u16(where: Ints) -> Ints:
+        where = np.minimum(where, last)
+        return octets[where].astype(np.int64) << 8 | octets[where + 1]
+
+    kind = np.zeros(len(starts), np.int64)
+    for number, ahead, type_at in ((ETHERNET, 14, 12), (SLL, 16, 14), (SLL2, 20, 0)):
+        mine = link == number
+        if mine.any():
+            kind = np.where(mine, u16(at + type_at), kind)
+            at = np.where(mine, at + ahead, at)
+    for _ in range(3):
+        tagged = np.isin(kind, (0x8100, 0x88A8, 0x9100))
+        if not tagged.any():
+            break
+        kind = np.where(tagged, u16(at + 2), kind)
+        at = np.where(tagged, at + 4, at)
+    session = kind == 0x8864  # PPPoE
+    if session.any():
+        protocol = u16(at + 6)
+        kind = np.where(session, np.where(protocol == 0x21, 0x800, np.where(protocol == 0x57, 0x86DD, 0)), kind)
+        at = np.where(session, at + 8, at)
+    version = np.where(kind == 0x800, 4, np.where(kind == 0x86DD, 6, 0))
+    bare = np.isin(link, (RAW, 12, 14, 228, 229, NULL, LOOP))
+    if bare.any():
+        at = np.where(np.isin(link, (NULL, LOOP)), at + 4, at)
+        version = np.where(bare, octets[np.minimum(at, last)] >> 4, version)
+    return at, np.where(at < ends, version, 0)

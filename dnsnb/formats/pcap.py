@@ -1,0 +1,223 @@
+"""Packet captures: PCAP (µs and ns, either byte order) and PCAPNG, told by their magic, never by a file's name.
+
+Knows packets and wirerows. A capture that ends in the middle of a packet gives what came before.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from dnsnb.formats import wirerows
+from dnsnb.formats.feeding import Context
+from dnsnb.formats.lines import PAD
+from dnsnb.formats.packets import LINKS, PORTS, Decapsulator
+from dnsnb.formats.sniff import Head
+
+BATCH = 8 << 20
+_MAGIC = {b"\xa1\xb2\xc3\xd4": (">", 1000), b"\xd4\xc3\xb2\xa1": ("<", 1000), b"\xa1\xb2\x3c\x4d": (">", 1), b"\x4d\x3c\xb2\xa1": ("<", 1)}
+_SECTION = b"\x0a\x0d\x0d\x0a"
+LARGEST = 1 << 18
+
+
+def score(head: Head) -> int:
+    """The magic number."""
+    return 99 if head.raw[:4] in _MAGIC or (head.raw[:4] == _SECTION and len(head.raw) >= 12) else 0
+
+
+class Reader:
+    """Takes a capture's bytes as they come; gives events by the batch."""
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self.joiner = wirerows.joiner()
+        self._held: list[bytes] = []
+        self._size = 0
+        self._order = ""
+        self._nanos = 1000
+        self._link = 1
+        self._next = False
+        self._interfaces: list[tuple[int, int]] = []
+        self._packets = Decapsulator()
+        self._count = 0
+        self._broken = False
+
+    def feed(self, data: bytes) -> pa.Table | None:
+        """Take bytes; return events once there are enough for a batch."""
+        self._held.append(data)
+        self._size += len(data)
+        return self._batch() if self._size >= BATCH else None
+
+    def finish(self) -> pa.Table | None:
+        """Return the rest."""
+        table = self._batch()
+        if self._size and not self._broken:
+            self.context.skip_count("the last packet is cut off", 1, [(self.context.source, self._count + 1, f"{self._size} octets left")])
+        if self._packets.other:
+            self.context.report.note(f"{self._packets.other:,} packets hold no DNS on ports {', '.join(map(str, PORTS))}")
+        if self._packets.cut:
+            self.context.report.note(f"{self._packets.cut:,} messages are longer than what was captured of them (snaplen)")
+        return table
+
+    def _batch(self) -> pa.Table | None:
+        data = b"".join(self._held)
+        self._held, self._size = [], 0
+        if self._broken or not data:
+            return None
+        at = 0
+        if not self._order:
+            if len(data) < 24:
+                self._held, self._size = [data], len(data)
+                return None
+            at = self._open(data)
+        walk = self._blocks if self._next else self._records
+        starts, ends, times, links, at = walk(data, at)
+        if self._broken:
+            self.context.skip_count("a packet header that can't be; what follows was left out", 1, [(self.context.source, self._count, data[at : at + 16].hex(" "))])
+        elif at < len(data):
+            self._held, self._size = [data[at:]], len(data) - at
+        return self._events(data, starts, ends, times, links)
+
+    def _open(self, data: bytes) -> int:
+        if data[:4] == _SECTION:
+            self._next, self._order = True, "<"
+            return 0
+        self._order, self._nanos = _MAGIC[data[:4]]
+        self._link = struct.unpack_from(self._order + "I", data, 20)[0] & 0xFFFF
+        if self._link not in LINKS:
+            self.context.report.note(f"link type {self._link} is not one we know; its packets can't be read")
+        return 24
+
+    def _records(self, data: bytes, at: int) -> tuple[list[int], list[int], Any, Any, int]:
+        unpack = struct.Struct(self._order + "4I").unpack_from
+        starts, ends, seconds, fractions = [], [], [], []
+        size = len(data)
+        while at + 16 <= size:
+            second, fraction, length, _ = unpack(data, at)
+            if length > LARGEST:
+                self._broken = True
+                break
+            end = at + 16 + length
+            if end > size:
+                break
+            starts.append(at + 16)
+            ends.append(end)
+            seconds.append(second)
+            fractions.append(fraction)
+            at = end
+        micros = np.array(seconds, np.int64) * 1_000_000 + np.array(fractions, np.int64) // (1000 // self._nanos)
+        return starts, ends, micros, np.full(len(starts), self._link), at
+
+    def _blocks(self, data: bytes, at: int) -> tuple[list[int], list[int], Any, Any, int]:
+        starts, ends, times, links = [], [], [], []
+        size = len(data)
+        while at + 12 <= size:
+            if data[at : at + 4] == _SECTION:
+                self._order = ">" if data[at + 8 : at + 12] == b"\x1a\x2b\x3c\x4d" else "<"
+                self._interfaces = []
+            kind, length = struct.unpack_from(self._order + "2I", data, at)
+            if length < 12 or length % 4 or length > LARGEST * 8:
+                self._broken = True
+                break
+            if at + length > size:
+                break
+            body, stop = at + 8, at + length - 4
+            if kind == 1 and stop - body >= 8:
+                self._interfaces.append(self._interface(data, body, stop))
+            elif kind in (6, 2) and stop - body >= 20:
+                number, high, low, captured, _ = struct.unpack_from(self._order + "5I", data, body)
+                link, unit = self._interfaces[number & 0xFFFF] if (number & 0xFFFF) < len(self._interfaces) else (1, 10**6)
+                starts.append(body + 20)
+                ends.append(min(body + 20 + captured, stop))
+                times.append((high << 32 | low) * 1_000_000 // unit)
+                links.append(link)
+            elif kind == 3 and stop - body >= 4:
+                captured = struct.unpack_from(self._order + "I", data, body)[0]
+                starts.append(body + 4)
+                ends.append(min(body + 4 + captured, stop))
+                times.append(-1)
+                links.append(self._interfaces[0][0] if self._interfaces else 1)
+            at += length
+        micros = np.array([t if 0 <= t < 1 << 62 else np.iinfo(np.int64).min for t in times], np.int64)
+        return starts, ends, micros, np.array(links, np.int64), at
+
+    def _interface(self, data: bytes, at: int, stop: int) -> tuple[int, int]:
+        link = struct.unpack_from(self._order + "H", data, at)[0]
+        unit = 10**6
+        at += 8
+        while at + 4 <= stop:
+            code, length = struct.unpack_from(self._order + "2H", data, at)
+            if code == 9 and length >= 1:
+                value = data[at + 4]
+                unit = 2 ** (value & 127) if value & 128 else 10 ** min(value, 18)
+            if code == 0:
+                break
+            at += 4 + (length + 3) // 4 * 4
+        return link, unit
+
+    def _events(self, data: bytes, starts_: list[int], ends_: list[int], times: Any, links: Any) -> pa.Table | None:
+        if not starts_:
+            return None
+        starts, ends = np.array(starts_, np.int64), np.array(ends_, np.int64)
+        data += bytes(PAD)
+        octets = np.frombuffer(data, np.uint8)
+        found = self._packets.packets(octets, data, starts, ends, links)
+        first = self._count + 1
+        self._count += len(starts)
+        self.context.report["lines"] += len(starts)
+        parts = []
+        if found.rows:
+            rows = np.concatenate(found.rows)
+            parts.append(
+                self._table(
+                    data, np.concatenate(found.starts), np.concatenate(found.ends), rows + first, times[rows],
+                    [a for part in found.source for a in part], [a for part in found.target for a in part],
+                    np.concatenate(found.ports, axis=1), "udp",
+                )
+            )  # fmt: skip
+        for transport in ("udp", "tcp"):
+            bodies = [b for b in found.bodies if b[1] and b[6] == (transport == "tcp")]
+            if bodies:
+                sizes = np.array([len(b[1]) for b in bodies], np.int64)
+                stops = np.cumsum(sizes)
+                rows = np.array([b[0] for b in bodies], np.int64)
+                ports = np.array([[b[4] for b in bodies], [b[5] for b in bodies]], np.int64)
+                joined = b"".join(b[1] for b in bodies) + bytes(PAD)
+                parts.append(
+                    self._table(joined, stops - sizes, stops, rows + first, times[rows], [b[2] for b in bodies], [b[3] for b in bodies], ports, transport)
+                )
+        tables = [p for p in parts if p is not None]
+        return pa.concat_tables(tables, promote_options="permissive") if tables else None
+
+    def _table(
+        self, data: bytes, starts: Any, ends: Any, numbers: Any, times: Any, source: list[bytes], target: list[bytes], ports: Any, transport: str
+    ) -> pa.Table | None:
+        octets = np.frombuffer(data, np.uint8)
+        response = (octets[np.minimum(starts + 2, len(octets) - 1)] & 0x80) != 0
+        one, other = wirerows.addresses(source), wirerows.addresses(target)
+        swap = pa.array(response)
+        envelope = {
+            "time": times,
+            "client": _either(swap, other, one).cast(pa.string()),
+            "server": _either(swap, one, other),
+            "client_port": np.where(response, ports[1], ports[0]),
+            "transport": transport,
+            "id": pa.array(numbers),
+        }
+        table, good = wirerows.rows(data, starts, ends, envelope)
+        if not good.all():
+            places = np.flatnonzero(~good)
+            examples = [(self.context.source, int(numbers[i]), data[starts[i] : min(ends[i], starts[i] + 24)].hex(" ")) for i in places[:3].tolist()]
+            self.context.skip_count("no DNS message, though the port is DNS's", len(places), examples)
+        return table
+
+
+def _either(mask: pa.Array, yes: pa.DictionaryArray, no: pa.DictionaryArray) -> pa.DictionaryArray:
+    both = pa.chunked_array([yes, no]).unify_dictionaries()
+    count = len(yes)
+    codes = [c.indices.fill_null(-1).to_numpy(zero_copy_only=False) for c in both.chunks]
+    picked = np.where(mask.to_numpy(zero_copy_only=False), codes[0], codes[1]) if count else np.zeros(0, np.int32)
+    return pa.DictionaryArray.from_arrays(pa.array(picked, pa.int32(), mask=picked < 0), both.chunk(0).dictionary)
