@@ -12,9 +12,9 @@ __version__ = "0.1.0"
 
 #: public name -> the module that has it
 _DOORS = {
-    "start": "dnsnb.notebook.session",
-    "connect": "dnsnb.notebook.session",
-    "sessions": "dnsnb.notebook.session",
+    "start": "dnsnb.notebook.doors",
+    "connect": "dnsnb.notebook.doors",
+    "sessions": "dnsnb.notebook.doors",
     "Session": "dnsnb.notebook.session",
     "Client": "dnsnb.client.client",
     "SSEClient": "dnsnb.client.sse_client",
@@ -38,10 +38,10 @@ if TYPE_CHECKING:
     from dnsnb.client.sse_client import SSEClient as SSEClient
     from dnsnb.config import Settings as Settings
     from dnsnb.notebook.dashboard import Dashboard as Dashboard
+    from dnsnb.notebook.doors import connect as connect
+    from dnsnb.notebook.doors import sessions as sessions
+    from dnsnb.notebook.doors import start as start
     from dnsnb.notebook.session import Session as Session
-    from dnsnb.notebook.session import connect as connect
-    from dnsnb.notebook.session import sessions as sessions
-    from dnsnb.notebook.session import start as start
     from dnsnb.server.server import Server as Server
 
 
@@ -57,3 +57,17 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted([*_DOORS, *_ROOMS, "__version__"])
+
+
+def load_ipython_extension(ipython: Any) -> None:
+    """`%load_ext dnsnb`: gives the line magic `%dnsnb`."""
+    from dnsnb.notebook.magics import load
+
+    load(ipython)
+
+
+def unload_ipython_extension(ipython: Any) -> None:
+    """`%unload_ext dnsnb`."""
+    from dnsnb.notebook.magics import unload
+
+    unload(ipython)

@@ -32,7 +32,7 @@ def run(seconds: float = 60.0, out: TextIO | None = None, *, rate: float = 25.0,
     Returns 0, or 1 when a query was left without an answer.
     """
     from dnsnb import simulate
-    from dnsnb.notebook.session import start
+    from dnsnb.notebook.doors import start
 
     out = out or sys.stdout
     with simulate.running(world=simulate.World(seed)) as upstream:

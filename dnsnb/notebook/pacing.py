@@ -23,7 +23,7 @@ class Pace:
         self.waiting_since: float | None = None  # when the oldest frame without an answer left
 
     def shown(self, now: float) -> None:
-        """The view was displayed: until a browser says hello, which a busy kernel may delay, it gets a frame a second."""
+        """The view was displayed: until a browser says hello, which a busy kernel delays, it gets a frame a second."""
         if not self.opened and self.waiting_since is None:
             self.visible = True
             self.waiting_since = now

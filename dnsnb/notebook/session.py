@@ -1,25 +1,21 @@
-"""The one-line doors `start` and `connect`, and the session behind them: a server's client, live frame and views.
+"""A session: a server as a notebook sees it, by its client, its live frame and its views.
 
-A server is started through `server/embed` alone; everything else goes over HTTP, like everybody's.
+The server may be anywhere: everything but the handle that ends our own goes over HTTP, like everybody's.
 """
 
 from __future__ import annotations
 
-import atexit
-import contextlib
 import logging
-import sys
 import threading
 from collections.abc import Callable
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from dnsnb.client.client import Client
+from dnsnb.client.events import Event
 from dnsnb.client.liveframe import LiveFrame
 from dnsnb.client.policy import PolicyCommands
-from dnsnb.client.sse_client import Event
-from dnsnb.config import Settings, load_settings
-from dnsnb.errors import CommandError, DnsnbError, NotConnected, SettingError
+from dnsnb.config import Settings
+from dnsnb.errors import CommandError, NotConnected, SettingError
 from dnsnb.notebook.capture import Capture
 from dnsnb.notebook.explained import Explanation
 from dnsnb.notebook.lookup import Lookup, look_up
@@ -28,83 +24,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from dnsnb.notebook.dashboard import Dashboard
+    from dnsnb.notebook.panels import Snapshot
     from dnsnb.server.embed import Handle
 
 log = logging.getLogger(__name__)
 
 HISTORY = 10_000  # rows of the server's log that a new session begins with
-_REGISTRY = "_dnsnb_sessions"
-
-
-def start(
-    name: str = "default", *, where: Literal["thread", "process"] = "thread", rows: int = 1_000_000, **settings: Any
-) -> Session:
-    """Start a DNS server in a background thread (or a process of its own) and return its session.
-
-    Calling it again with the same name and settings gives the same session; with other settings the old server closes
-    and the new one takes over its addresses. `rows` bounds `session.frame`. The settings are those of
-    `dnsnb.config.Settings`; raises SettingError for a wrong one, and then a server that was running stays as it was.
-    """
-    checked, _ = load_settings(name=name, **settings)
-    with _lock():
-        old = _sessions().get(name)
-        if old is not None and old.alive:
-            if old.settings == checked and old.where == where:
-                return old
-            return _replace(old, checked, where, rows)
-        return _begin(checked, where, rows)
-
-
-def connect(url: str, token: str, *, rows: int = 1_000_000) -> Session:
-    """Return a session of a server that runs elsewhere; closing it leaves that server as it is.
-
-    Raises NotConnected when it can't be reached, CommandError when the token is refused.
-    """
-    return Session(Client(url, token), name=url, rows=rows)
-
-
-def sessions() -> dict[str, Session]:
-    """Return the sessions that `start` has open, by name."""
-    return {name: session for name, session in _sessions().items() if session.alive}
-
-
-def _begin(settings: Settings, where: Literal["thread", "process"], rows: int) -> Session:
-    from dnsnb.server.embed import launch
-
-    handle = launch(settings, where)
-    try:
-        session = Session(
-            Client(handle.http, handle.token),
-            name=settings.name,
-            rows=rows,
-            handle=handle,
-            settings=settings,
-            where=where,
-        )
-    except BaseException:
-        handle.close()
-        raise
-    _sessions()[settings.name] = session
-    return session
-
-
-def _replace(old: Session, settings: Settings, where: Literal["thread", "process"], rows: int) -> Session:
-    """Close the old server and start one with other settings on its addresses; the old one comes back if that fails."""
-    assert old.handle is not None
-    assert old.settings is not None
-    keep = {"dns": old.handle.dns, "http": old.handle.http.removeprefix("http://")}
-    given = settings.model_fields_set
-    wanted = settings.changed(**{k: v for k, v in keep.items() if k not in given})
-    before, before_where = old.settings.changed(**keep), old.where
-    old.close()
-    try:
-        session = _begin(wanted, where, rows)
-    except DnsnbError:
-        with contextlib.suppress(DnsnbError):
-            _begin(before, before_where, rows).settings = old.settings
-        raise
-    session.settings = settings
-    return session
 
 
 class Session:
@@ -129,6 +54,7 @@ class Session:
         self.settings = settings
         self.where = where
         self.live = LiveFrame(rows)
+        self.on_close: Callable[[Session], None] | None = None
         self._closed = False
         self._views: dict[Any, Any] = {}
         self._views_lock = threading.Lock()
@@ -276,6 +202,62 @@ class Session:
         found: Dashboard = self._view("dashboard", Dashboard)
         return found
 
+    @property
+    def selected(self) -> pd.DataFrame:
+        """The frame that the filter of the dashboard leaves; the whole frame while there is none."""
+        from dnsnb.notebook.selection import select
+
+        view = self._views.get("dashboard")
+        return select(self.frame, view.selection if view is not None else None)
+
+    @property
+    def expression(self) -> str:
+        """The filter of the dashboard as text for `frame.query(…, engine="python")`; empty while there is none."""
+        from dnsnb.notebook.selection import expression
+
+        view = self._views.get("dashboard")
+        return expression(view.selection if view is not None else None)
+
+    def table(self, *, height: int | None = None) -> Dashboard:
+        """Return the table of queries alone; `height` in pixels."""
+        from dnsnb.notebook.panels import table
+
+        return self._panel(("table", height), lambda: table(self, height=height))
+
+    def chart(self) -> Dashboard:
+        """Return queries over time alone."""
+        from dnsnb.notebook.panels import chart
+
+        return self._panel("chart", lambda: chart(self))
+
+    def top(self, column: str = "client", *, most: int = 10) -> Dashboard:
+        """Return one header of bars alone: client, domain, qtype, status, upstream or list."""
+        from dnsnb.notebook.panels import top
+
+        return self._panel(("top", column, most), lambda: top(self, column, most=most))
+
+    def controls(self) -> Dashboard:
+        """Return start and stop, lists, settings and the look-up tool alone."""
+        from dnsnb.notebook.panels import controls
+
+        return self._panel("controls", lambda: controls(self))
+
+    def snapshot(self, rows: int = 20) -> Snapshot:
+        """Return what the dashboard shows now as a plain result that stays in the notebook."""
+        from dnsnb.notebook.panels import snapshot
+
+        return snapshot(self, rows)
+
+    async def watch(self, seconds: float = 60.0, *, every: float = 1.0, rows: int = 12) -> None:
+        """Show the session for some seconds in the foreground, for front ends without live widgets."""
+        from dnsnb.notebook.panels import watch
+
+        await watch(self, seconds, every=every, rows=rows)
+
+    def _panel(self, key: Any, make: Callable[[], Dashboard]) -> Dashboard:
+        found: Dashboard = self._view(key, lambda _session: make())
+        return found
+
     def _view(self, key: Any, make: Any) -> Any:
         self._open()
         with self._views_lock:
@@ -313,8 +295,8 @@ class Session:
         self.client.close()
         if self.handle is not None:
             self.handle.close()
-        if _sessions().get(self.name) is self:
-            del _sessions()[self.name]
+        if self.on_close is not None:
+            self.on_close(self)
 
     def __enter__(self) -> Self:
         return self
@@ -339,36 +321,3 @@ def _in_order(columns: dict[str, list[Any]]) -> dict[str, list[Any]]:
 
 def _text(entry: Any) -> str:
     return str(entry["name"]) if isinstance(entry, dict) else str(entry)
-
-
-# --- the registry: outside our modules, so that %autoreload can't orphan a running server ---
-
-
-def _runtime() -> Any:
-    found = sys.modules.get(_REGISTRY)
-    if found is None:
-        found = ModuleType(_REGISTRY)
-        found.sessions = {}  # type: ignore[attr-defined]
-        found.lock = threading.RLock()  # type: ignore[attr-defined]
-        sys.modules[_REGISTRY] = found
-        atexit.register(_close_all, found.sessions)
-    return found
-
-
-def _sessions() -> dict[str, Session]:
-    found: dict[str, Session] = _runtime().sessions
-    return found
-
-
-def _lock() -> threading.RLock:
-    found: threading.RLock = _runtime().lock
-    return found
-
-
-def _close_all(open_sessions: dict[str, Session]) -> None:
-    for session in list(open_sessions.values()):
-        with contextlib.suppress(Exception):
-            session.close()
-
-
-__all__ = ["Session", "SettingError", "connect", "sessions", "start"]

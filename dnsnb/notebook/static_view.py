@@ -65,6 +65,12 @@ def as_html(snapshot: dict[str, Any], rows: int = 20) -> str:
     return "".join(parts)
 
 
+def words(snapshot: dict[str, Any]) -> str:
+    """Return the snapshot's numbers as one line of Markdown without markup from the network."""
+    status = _status(snapshot)
+    return f"**{_word(status)}** `{plain(status.get('dns')).replace('`', '')}` · {' · '.join(_numbers(snapshot))}"
+
+
 def as_text(snapshot: dict[str, Any]) -> str:
     """Return the snapshot in two lines of text."""
     status = _status(snapshot)

@@ -1,0 +1,138 @@
+"""The one-line doors `start` and `connect`, and which sessions are open.
+
+A server is started through `server/embed` alone, checked by `config`; the session does the rest.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import sys
+import threading
+from types import ModuleType
+from typing import Any, Literal
+
+from dnsnb.client.client import Client
+from dnsnb.config import Settings, load_settings
+from dnsnb.errors import DnsnbError
+from dnsnb.notebook.session import Session
+
+_REGISTRY = "_dnsnb_sessions"
+
+
+def start(
+    name: str = "default", *, where: Literal["thread", "process"] = "thread", rows: int = 1_000_000, **settings: Any
+) -> Session:
+    """Start a DNS server in a background thread (or a process of its own) and return its session.
+
+    Calling it again with the same name and settings gives the same session; with other settings the old server closes
+    and the new one takes over its addresses. `rows` bounds `session.frame`. The settings are those of
+    `dnsnb.config.Settings`; raises SettingError for a wrong one, and then a server that was running stays as it was.
+    """
+    checked, _ = load_settings(name=name, **settings)
+    with _lock():
+        old = _sessions().get(name)
+        if old is not None and old.alive:
+            if old.settings == checked and old.where == where:
+                return old
+            return _replace(old, checked, where, rows)
+        return _begin(checked, where, rows)
+
+
+def connect(url: str, token: str, *, rows: int = 1_000_000) -> Session:
+    """Return a session of a server that runs elsewhere; closing it leaves that server as it is.
+
+    Raises NotConnected when it can't be reached, CommandError when the token is refused.
+    """
+    return Session(Client(url, token), name=url, rows=rows)
+
+
+def sessions() -> dict[str, Session]:
+    """Return the sessions that `start` has open, by name."""
+    return {name: session for name, session in _sessions().items() if session.alive}
+
+
+def _begin(settings: Settings, where: Literal["thread", "process"], rows: int) -> Session:
+    from dnsnb.server.embed import launch
+
+    handle = launch(settings, where)
+    try:
+        session = Session(
+            Client(handle.http, handle.token),
+            name=settings.name,
+            rows=rows,
+            handle=handle,
+            settings=settings,
+            where=where,
+        )
+    except BaseException:
+        handle.close()
+        raise
+    _sessions()[settings.name] = session
+    session.on_close = _forget
+    return session
+
+
+def _try_out(settings: Settings, taken: dict[str, str]) -> None:
+    """Raise what a server with these settings would raise, while the old one still holds its addresses and folder."""
+    from dnsnb.server.embed import launch
+
+    free = {k: f"{v.rpartition(':')[0]}:0" for k, v in taken.items() if getattr(settings, k) == v}
+    launch(
+        settings.changed(**free, folder=None, log_driver="memory", cache_driver="memory", list_driver="memory")
+    ).close()
+
+
+def _replace(old: Session, settings: Settings, where: Literal["thread", "process"], rows: int) -> Session:
+    """Close the old server and start one with other settings on its addresses; the old one comes back if that fails."""
+    assert old.handle is not None
+    assert old.settings is not None
+    keep = {"dns": old.handle.dns, "http": old.handle.http.removeprefix("http://")}
+    given = settings.model_fields_set
+    wanted = settings.changed(**{k: v for k, v in keep.items() if k not in given})
+    _try_out(wanted, keep)
+    before, before_where = old.settings.changed(**keep), old.where
+    old.close()
+    try:
+        session = _begin(wanted, where, rows)
+    except DnsnbError:
+        with contextlib.suppress(DnsnbError):
+            _begin(before, before_where, rows).settings = old.settings
+        raise
+    session.settings = settings
+    return session
+
+
+# --- the registry: outside our modules, so that %autoreload can't orphan a running server ---
+
+
+def _runtime() -> Any:
+    found = sys.modules.get(_REGISTRY)
+    if found is None:
+        found = ModuleType(_REGISTRY)
+        found.sessions = {}  # type: ignore[attr-defined]
+        found.lock = threading.RLock()  # type: ignore[attr-defined]
+        sys.modules[_REGISTRY] = found
+        atexit.register(_close_all, found.sessions)
+    return found
+
+
+def _sessions() -> dict[str, Session]:
+    found: dict[str, Session] = _runtime().sessions
+    return found
+
+
+def _lock() -> threading.RLock:
+    found: threading.RLock = _runtime().lock
+    return found
+
+
+def _close_all(open_sessions: dict[str, Session]) -> None:
+    for session in list(open_sessions.values()):
+        with contextlib.suppress(Exception):
+            session.close()
+
+
+def _forget(session: Session) -> None:
+    if _sessions().get(session.name) is session:
+        del _sessions()[session.name]
