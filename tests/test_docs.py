@@ -1,4 +1,4 @@
-"""README.md against the code: its tables are made from it; `DNSNB_WRITE_DOCS=1 pytest tests/test_docs.py` renews them."""
+"""README.md against the code: its tables are made from it; `DNSNB_WRITE_DOCS=1 pytest tests/test_docs.py` renews."""
 
 from __future__ import annotations
 
