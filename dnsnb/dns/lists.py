@@ -188,7 +188,10 @@ class Lists:
     def install(self, staged: Staged, built: tuple[NameTable | None, Patterns | None]) -> NamedList | None:
         """Swap in what was staged and built, at once. Nothing else may be staged in between."""
         if staged.layers is not None:
-            self.table = built[0]
+            table = self.table = built[0]
+            if table is not None:
+                for tail in self.small:
+                    table.note(tail)
             self._in_table = frozenset((layer.bit.bit_length() - 1) // LEVELS for layer in staged.layers)
         if staged.patterns is not None:
             self.patterns = built[1]
@@ -204,13 +207,18 @@ class Lists:
             for rule in staged.content.specials:
                 if rule.tail is not None:
                     entry = self.small.get(rule.tail, Entry(0, 0))
-                    self.small[rule.tail] = entry._replace(special=(*entry.special, (item.slot, rule)))
+                    self._put(rule.tail, entry._replace(special=(*entry.special, (item.slot, rule))))
         level = ALLOW if item.kind == "allow" else BLOCK
         for typed in item.names:
             self._mark(item, typed.tail, level, typed.scope, on=True)
         self._settle()
         item.version += 1
         return item
+
+    def _put(self, tail: bytes, entry: Entry) -> None:
+        self.small[tail] = entry
+        if self.table is not None:
+            self.table.note(tail)
 
     def _mark(self, item: NamedList, tail: bytes, level: int, scope: int, on: bool) -> None:
         bit = 1 << (item.slot * LEVELS + level)
@@ -221,7 +229,7 @@ class Lists:
         if scope != EXACT:
             below = below | bit if on else below & ~bit
         if itself or below or entry.special:
-            self.small[tail] = Entry(itself, below, entry.special)
+            self._put(tail, Entry(itself, below, entry.special))
         else:
             self.small.pop(tail, None)
 

@@ -36,7 +36,8 @@ class Layer(NamedTuple):
 class NameTable:
     """An immutable table from a tail to (mask of what names it, mask of what covers the names below it).
 
-    `filled[hash(tail) & low]` is zero for nearly every name that isn't here: test it first, then ask `masks`.
+    `filled[hash(tail) & low]` is zero for nearly every name that isn't here: test it first, then ask `masks`. Names of
+    the small table beside this one are told by `note`, so that one test stands for both.
     """
 
     __slots__ = ("_hashes", "_layers", "_masks", "_shift", "_starts", "_which", "count", "filled", "low")
@@ -54,7 +55,7 @@ class NameTable:
         self.low = (1 << (bits + 3)) - 1
         filled = np.zeros(self.low + 1, np.uint8)
         filled[hashes & self.low] = 1
-        self.filled = filled.tobytes()
+        self.filled = bytearray(filled.tobytes())
         # The hashes are sorted, so the names with the same top bits stand together: starts[top] .. starts[top + 1].
         self._shift = 64 - bits
         starts = np.zeros((1 << bits) + 1, np.uint32)
@@ -75,6 +76,10 @@ class NameTable:
                 which = self._which[at]
                 return self._masks.get(which) or self._masks.setdefault(which, self._expand(which))
         return 0, 0
+
+    def note(self, tail: bytes) -> None:
+        """Have `filled` say that a name is known, though it stands in another table."""
+        self.filled[hash(tail) & self.low] = 1
 
     @property
     def bytes_held(self) -> int:

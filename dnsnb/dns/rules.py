@@ -73,6 +73,7 @@ class Rules:
 
     __slots__ = (
         "_memo",
+        "_ranks",
         "_weighed",
         "allow_only",
         "client",
@@ -106,6 +107,7 @@ class Rules:
         self.view = view  # the upstreams of the group, where it has its own
         self.client = client
         self.replies: Mapping[int, Reply] = {} if replies is None else replies
+        self._ranks = tuple((level, mask & _every(level, len(lists))) for level in _BY_RANK)
         self._memo: dict[bytes, Verdict] = {}  # plain rules alone decided
         self._weighed: dict[tuple[bytes, int], Verdict] = {}
 
@@ -136,18 +138,15 @@ class Rules:
             filled, low, masks = table.filled, table.low, table.masks
             while at < end:
                 tail = name[at:]
-                if filled[hash(tail) & low]:
-                    bits = masks(tail)[1 if at else 0] & mask
-                    if bits:
+                if filled[hash(tail) & low]:  # by a name of either table
+                    bits = masks(tail)[1 if at else 0]
+                    entry = get(tail)
+                    if entry is not None:
+                        bits |= entry[1] if at else entry[0]
+                        special = special or entry[2] != ()
+                    if bits & mask:
                         found = found or []
-                        found.append((tail, bits))
-                entry = get(tail)
-                if entry is not None:
-                    bits = (entry[1] if at else entry[0]) & mask
-                    special = special or entry[2] != ()
-                    if bits:
-                        found = found or []
-                        found.append((tail, bits))
+                        found.append((tail, bits & mask))
                 at += name[at] + 1
         if special:
             return self._weigh(qname, qtype)
@@ -220,12 +219,16 @@ class Rules:
         return verdict
 
     def _rank(self, found: list[tuple[bytes, int]], length: int) -> Verdict:
-        for level in _BY_RANK:
+        for level, every in self._ranks:
             for tail, bits in found:  # longest first
-                ours = bits & _every(level, len(self.lists))
+                ours = bits & every
                 if ours:
                     slot = ((ours & -ours).bit_length() - 1) // LEVELS
-                    text = _rule_text(tail, self._scope(tail, slot, level, len(tail) != length), level)
+                    text = name_to_text(tail)
+                    if len(tail) != length:
+                        text = _rule_text(tail, self._scope(tail, slot, level, True), level)
+                    elif level >= BLOCK_IMPORTANT:
+                        text += "$important"
                     if level in (ALLOW, ALLOW_IMPORTANT):
                         return Verdict("allow", self.lists[slot], text)
                     return Verdict("block", self.lists[slot], text, self.replies.get(slot))
@@ -269,12 +272,6 @@ def _rule_text(tail: bytes, scope: int, level: int) -> str:
     return text + "$important" if level in (BLOCK_IMPORTANT, ALLOW_IMPORTANT) else text
 
 
-_EVERY: dict[tuple[int, int], int] = {}
-
-
 def _every(level: int, lists: int) -> int:
     """The mask with the bit of `level` set for each of `lists` lists."""
-    mask = _EVERY.get((level, lists))
-    if mask is None:
-        mask = _EVERY[level, lists] = sum(1 << (position * LEVELS + level) for position in range(lists))
-    return mask
+    return sum(1 << (slot * LEVELS + level) for slot in range(lists))
