@@ -27,8 +27,3 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip("the shared sample logs are not here")
     return SHARED_DATA
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Browser tests come last: Playwright keeps a loop of its own running in this thread, and no other may then start."""
-    items.sort(key=lambda item: "browser" in item.path.parts[-2:-1] or item.get_closest_marker("browser") is not None)
