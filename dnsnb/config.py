@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, ValidationError
 
 from dnsnb.errors import SettingError
 
@@ -33,6 +33,23 @@ def _as_items(value: Any) -> Any:
 
 Texts = Annotated[tuple[str, ...], BeforeValidator(_as_list)]
 Items = Annotated[tuple[dict[str, Any], ...], BeforeValidator(_as_items)]
+
+
+#: what `privacy` may hold: clients under other addresses, no clients at all, no names
+PRIVACY = ("pseudonyms", "no-clients", "no-names")
+Privacy = Annotated[tuple[Literal["pseudonyms", "no-clients", "no-names"], ...], BeforeValidator(_as_list)]
+
+#: settings that hold from the next start on; all others change while the server runs
+AT_START = frozenset(
+    {
+        "name", "dns", "http", "tls_dns", "tls_cert", "tls_key", "routes", "blacklist", "whitelist", "lists",
+        "list_folders", "list_networks", "clients", "groups", "records", "hosts_files", "zone_files", "journal_limit",
+        "allow_remote", "heartbeat_seconds", "max_streams", "replay_events", "replay_bytes",
+    }
+)  # fmt: skip
+#: settings that only the one who starts the server can give
+AT_HAND = frozenset({"folder", "token"})
+KEPT = "settings.json"
 
 
 class Settings(BaseModel):
@@ -86,6 +103,7 @@ class Settings(BaseModel):
     log_rows: int = Field(100_000, ge=0, le=100_000_000, description="rows of the log that memory holds at most")
     log_bytes: int = Field(1 << 30, ge=1 << 16, description="size of the log on disk at most, bytes")
     log_days: float = Field(7, gt=0, le=3660, description="days that the log is kept")
+    privacy: Privacy = Field((), description="what the log and the stream leave out; any of: " + ", ".join(PRIVACY))
     journal_limit: int = Field(500_000, ge=1000, description="rows that may wait to be written")
     folder: Path | None = Field(None, description="folder for what is to survive a restart")
     token: str | None = Field(None, min_length=8, repr=False, description="token of the API; random unless given")
@@ -95,6 +113,8 @@ class Settings(BaseModel):
     replay_events: int = Field(50_000, ge=0, description="events kept for clients that come back")
     replay_bytes: int = Field(32 << 20, ge=0, description="memory for such events at most, bytes")
     fast_paths: bool = Field(True, description="answer repeated questions by their exact bytes")
+
+    _sources: dict[str, str] = PrivateAttr(default_factory=dict)
 
     def __init__(self, **values: Any) -> None:
         try:
@@ -124,9 +144,25 @@ class Settings(BaseModel):
                 raise SettingError(key, str(path), "is not a file that can be read")
 
     def changed(self, **values: Any) -> Settings:
-        """Return these settings with some changed; all are checked again."""
-        given = {key: getattr(self, key) for key in self.model_fields_set}
-        return Settings(**(given | values))
+        """Return these settings with some changed, all checked again; None puts a setting back to its default."""
+        given = {key: getattr(self, key) for key in self.model_fields_set if values.get(key, key) is not None}
+        settings = Settings(**(given | {key: value for key, value in values.items() if value is not None}))
+        changed = {key: "changed" for key, value in values.items() if value is not None}
+        settings._sources = {k: v for k, v in self._sources.items() if k in settings.model_fields_set} | changed
+        return settings
+
+    def with_kept(self) -> Settings:
+        """Return these settings with those that were changed and kept in the folder, where nothing else was given."""
+        kept = {k: v for k, v in read_kept(self.folder).items() if k not in self.model_fields_set}
+        if not kept:
+            return self
+        settings = self.changed(**kept)
+        settings._sources |= dict.fromkeys(kept, "kept")
+        return settings
+
+    def source(self, key: str) -> str:
+        """Return where a value came from: default, file, environment, kept, given or changed."""
+        return self._sources.get(key) or ("given" if key in self.model_fields_set else "default")
 
     def public(self) -> dict[str, Any]:
         """Return the settings as JSON can carry them, without the token."""
@@ -160,15 +196,16 @@ def split_names(texts: Iterable[str], setting: str) -> tuple[list[str], list[Pat
 
 
 class Sources(dict[str, str]):
-    """Where each setting came from: "default", "file", "environment" or "given"."""
+    """Where each setting came from: "default", "file", "environment", "kept" or "given"."""
 
 
 def load_settings(
     file: str | os.PathLike[str] | None = None, environ: Mapping[str, str] | None = None, **given: Any
 ) -> tuple[Settings, Sources]:
-    """Return the effective settings, and where each came from: defaults < TOML file < environment < `given`.
+    """Return the effective settings, and where each came from.
 
-    Values of None in `given` count as not given. Raises SettingError.
+    Defaults < TOML file < environment < what was changed at run time and kept in the folder < `given`, in which None
+    counts as not given. Raises SettingError.
     """
     values: dict[str, Any] = {}
     sources = Sources(dict.fromkeys(Settings.model_fields, "default"))
@@ -184,8 +221,28 @@ def load_settings(
         take(_read_file(Path(file)), "file")
     prefixed = {k[len(ENVIRONMENT) :].lower(): v for k, v in (environ or {}).items() if k.startswith(ENVIRONMENT)}
     take(prefixed, "environment", lambda key: ENVIRONMENT + key.upper())
-    take({k: v for k, v in given.items() if v is not None}, "given")
-    return Settings(**values), sources
+    given = {k: v for k, v in given.items() if v is not None}
+    take(read_kept(given.get("folder", values.get("folder"))), "kept")
+    take(given, "given")
+    settings = Settings(**values)
+    settings._sources = dict(sources)
+    return settings, sources
+
+
+def read_kept(folder: str | os.PathLike[str] | None) -> dict[str, Any]:
+    """Return the settings that were changed at run time and kept in a folder; raises SettingError."""
+    if folder is None:
+        return {}
+    path = Path(folder) / KEPT
+    try:
+        kept = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise SettingError("folder", str(path), f"can't be read ({error}); mend it or move it away") from None
+    if not isinstance(kept, dict):
+        raise SettingError("folder", str(path), "is not a JSON object; mend it or move it away")
+    return {k: v for k, v in kept.items() if k not in AT_HAND}
 
 
 def _read_file(path: Path) -> dict[str, Any]:

@@ -18,6 +18,8 @@ from dnsnb.dns.journal import LogBatch
 from dnsnb.dns.listanalytics import Hits
 from dnsnb.dns.lists import BLACKLIST, WHITELIST
 from dnsnb.dns.policy import Change, Policy
+from dnsnb.dns.privacy import Privacy
+from dnsnb.drivers.paging import Selection
 from dnsnb.schema import Columns
 from dnsnb.server.responder import SSEResponder
 
@@ -74,8 +76,13 @@ class DNSEventService:
         self._log_version = 0
         responder.states = self.states
         responder.on_presence = self._presence
+        self._privacy = Privacy((), b"")
         self._leave = policy.on_change(self._policy_changed)
         self._tasks: list[asyncio.Task[None]] = []
+
+    def set_privacy(self, privacy: Privacy) -> None:
+        """Leave out of log and stream what is private, from the next rows on."""
+        self._privacy = privacy
 
     def start(self) -> None:
         """Begin to drain the journal."""
@@ -132,6 +139,7 @@ class DNSEventService:
             self.storage.lost(batch.dropped, text)
         if not batch.count:
             return
+        batch = self._privacy.apply(batch)
         self._log_version += 1
         self._remember(batch.columns, batch.count)
         self.hits.add(batch.columns["list"], batch.columns["rule"])
@@ -146,9 +154,17 @@ class DNSEventService:
         while total - self._newest[0][1] >= NEWEST_ROWS:
             total -= self._newest.popleft()[1]
 
-    async def log_page(self, limit: int, before: int | None, after: int | None) -> dict[str, Any]:
+    async def log_page(
+        self,
+        limit: int,
+        before: int | None,
+        after: int | None,
+        wanted: Selection | None = None,
+        *,
+        oldest_first: bool = False,
+    ) -> dict[str, Any]:
         """Return a page of what the log driver keeps; it may lag behind the stream by a tick."""
-        page = await self.storage.page(limit, before, after)
+        page = await self.storage.page(limit, before, after, wanted, oldest_first=oldest_first)
         return {
             "driver": self.drivers.log.name,
             "count": self.storage.log_count,
@@ -202,6 +218,7 @@ class DNSEventService:
             "clients": len(self.responder.streams),
             "dropped": self.storage.log_dropped,
             "notices": list(self.notices),
+            "policy": self.policy.summary(),
         }
 
     def log_state(self) -> dict[str, Any]:
@@ -265,7 +282,7 @@ class DNSEventService:
             return
         self._noticed[key] = now
         self.notices.append({"time": self._wall() // 1_000_000, "level": level, "text": text})
-        log.warning("%s", text)
+        log.log(logging.INFO if level == "info" else logging.WARNING, "%s", text)
         self._info_due = 0.0
 
     def _policy_changed(self, change: Change) -> None:
@@ -282,6 +299,10 @@ class DNSEventService:
                 self.responder.emit(f"dns/{change.list}/", delta)
             else:
                 self.responder.emit(f"dns/{change.list}/", self.list_state(change.list))
+        else:
+            # Told at once, and as what it is: the counters' next turn may be a second away.
+            info = self._last["dns/info"] = self.info()
+            self.responder.emit("dns/info", info | {"change": change.as_dict()})
         if change.kind != "list":
             self.status_changed()
 

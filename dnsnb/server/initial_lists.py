@@ -25,12 +25,7 @@ async def fill_lists(policy: Policy, driver: ListDriver, settings: Settings) -> 
     problems: list[str] = []
     for name, given in ((BLACKLIST, settings.blacklist), (WHITELIST, settings.whitelist)):
         names, files = split_names(given, name)
-        kept = [text for text, _ in await asyncio.to_thread(driver.load, name)]
-        for text in kept:
-            try:
-                policy.edit(name, add=[text])
-            except SettingError as error:
-                problems.append(f"kept in {name}: {error}")
+        problems += take_kept(policy, name, await asyncio.to_thread(driver.load, name))
         for number, text in enumerate(names):
             try:
                 policy.plan(name, add=[text])
@@ -38,6 +33,26 @@ async def fill_lists(policy: Policy, driver: ListDriver, settings: Settings) -> 
                 raise SettingError(f"{name}[{list(given).index(names[number])}]", text, error.why) from None
         policy.edit(name, add=names)
         await _load_files(policy, name, files)
+    return problems
+
+
+def take_kept(policy: Policy, name: str, kept: Iterable[tuple[str, int]]) -> list[str]:
+    """Give a list the names that a driver kept, with when they were added (ms); returns which can't be read."""
+    problems: list[str] = []
+    good: list[str] = []
+    moments: dict[str, int] = {}
+    for text, moment in kept:
+        try:
+            for rule in policy.plan(name, add=[text]).added:
+                good.append(text)
+                moments[rule.text] = moment
+        except SettingError as error:
+            problems.append(f"kept in {name}: {error}")
+    if good:
+        policy.edit(name, add=good)
+        names = policy.list(name).names
+        for rule in names:
+            names[rule] = moments.get(rule.text, names[rule])
     return problems
 
 

@@ -11,7 +11,7 @@ from aiohttp import web
 import dnsnb
 from dnsnb.dns.lists import BLACKLIST, WHITELIST
 from dnsnb.errors import CommandError, SettingError
-from dnsnb.server import metrics, page, policy_routes
+from dnsnb.server import log_routes, metrics, page, policy_routes
 from dnsnb.server.auth import ROLES, SESSION_SECONDS
 from dnsnb.server.responder import CHANNELS
 from dnsnb.server.web import GATE, GRANT, Handler, Route, only, read_int, read_json, read_names
@@ -94,15 +94,6 @@ async def remove_names(name: str, server: Server, request: web.Request) -> dict[
     if not names or "names" in body:
         names = [*names, *read_names(body)]
     return _without(await server.edit_list(name, remove=names), "added", "already")
-
-
-async def get_log(server: Server, request: web.Request) -> dict[str, Any]:
-    """A page of the query log, newest rows first to be had; `next` is the `before` of the next page."""
-    only(request, "limit", "before", "after")
-    limit = read_int(request, "limit", 1000, 1, MAX_PAGE)
-    before = read_int(request, "before", 0, 1, 1 << 62) or None
-    after = read_int(request, "after", -1, 0, 1 << 62)
-    return await server.events.log_page(limit, before, None if after < 0 else after)
 
 
 async def get_cache(server: Server, request: web.Request) -> dict[str, Any]:
@@ -242,7 +233,6 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/api/dns/toggle", toggle, "operator"),
     *_list_routes(BLACKLIST),
     *_list_routes(WHITELIST),
-    Route("GET", "/api/dns/log", get_log),
     Route("GET", "/api/dns/cache", get_cache),
     Route("DELETE", "/api/dns/cache", flush_cache, "operator"),
     Route("GET", "/api/system/health", get_health),
@@ -253,6 +243,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/api/auth/tokens", get_tokens, "admin"),
     Route("POST", "/api/auth/tokens", add_token, "admin"),
     Route("DELETE", "/api/auth/tokens", remove_token, "admin"),
+    *log_routes.ROUTES,
     *policy_routes.ROUTES,
     *(Route(method, path, _page_handler(handler), None) for method, path, handler in page.routes()),
 )

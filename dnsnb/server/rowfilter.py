@@ -86,12 +86,13 @@ def _test(key: str, values: tuple[str, ...]) -> tuple[Callable[[Any], bool], lis
             networks = sorted({ipaddress.ip_network(v, strict=False) for v in values}, key=str)
         except ValueError as error:
             raise SettingError("filter", ",".join(values), f"an address or a network: {error}") from None
-        return lambda text: _is_in(text, tuple(networks)), [str(n) for n in networks]
+        return lambda text: is_in(text, tuple(networks)), [str(n) for n in networks]
     names = sorted({v.lower().rstrip(".") for v in values})
     return lambda text: any(is_below(text, name) for name in names), names
 
 
-def _is_in(text: str, networks: tuple[Any, ...]) -> bool:
+def is_in(text: str, networks: tuple[Any, ...]) -> bool:
+    """Whether an address, as text, is in one of some networks."""
     address = _address(text)
     return address is not None and any(address in network for network in networks)
 

@@ -16,15 +16,14 @@ from typing import Any, Self
 from aiohttp import web
 
 from dnsnb.config import Settings
-from dnsnb.dns.blocking import BlockAnswer
 from dnsnb.dns.cache import Cache
 from dnsnb.dns.engine import Engine
 from dnsnb.dns.forwarding import Forwarder
 from dnsnb.dns.journal import Journal
 from dnsnb.dns.listanalytics import Hits
 from dnsnb.dns.names import name_tail
-from dnsnb.dns.options import EngineOptions
 from dnsnb.dns.policy import Policy
+from dnsnb.dns.privacy import Privacy
 from dnsnb.dns.rebind import Rebinding
 from dnsnb.dns.upstream import Target
 from dnsnb.dns.wire import name_to_text, qtype_text, rcode_text
@@ -35,6 +34,7 @@ from dnsnb.server.events import DNSEventService
 from dnsnb.server.initial_lists import fill_lists
 from dnsnb.server.listeners import StreamListener, UdpListener, bind, bind_pair, format_address, parse_address
 from dnsnb.server.policy_keeper import PolicyKeeper
+from dnsnb.server.reconfigure import engine_options, read_privacy_key
 from dnsnb.server.responder import SSEResponder
 from dnsnb.server.routes import ROUTES
 from dnsnb.server.storage import Storage
@@ -79,6 +79,7 @@ class Server:
         self._token, _ = self.tokens.create(ADMIN, "admin", token=settings.token)
         self._routes = tuple(routes)
         self._listeners: list[UdpListener | StreamListener] = []
+        self.waiting_settings: set[str] = set()  # changed, and in force with the next start
         self._problems: list[str] = []  # of the opening
         self._started = wall() // 1_000_000
         self._began = clock()
@@ -113,7 +114,8 @@ class Server:
         await self._stack.aclose()
 
     async def _open(self) -> None:
-        settings, stack = self.settings, self._stack
+        settings = self.settings = await asyncio.to_thread(self.settings.with_kept)
+        stack = self._stack
         self.tokens.load(await asyncio.to_thread(load_tokens, settings.folder))
         cache = Cache(settings.cache_entries, settings.cache_bytes)
         self.storage = await Storage.open(settings, cache, notice=self._tell, clock=self.clock, wall=self.wall)
@@ -139,13 +141,13 @@ class Server:
         self.lock = self.policy_keeper.lists.lock  # one lock for all changes
         loop = asyncio.get_running_loop()
         self.forwarder = Forwarder(
-            self._open_targets(settings.upstreams, "upstreams"),
+            self.open_targets(settings.upstreams, "upstreams"),
             clock=self.clock,
             later=loop.call_later,
             strategy=settings.strategy,
         )
         self.forwarder.routes = {
-            _wire_name(suffix, f"routes.{suffix}"): self._open_targets(texts, f"routes.{suffix}")
+            _wire_name(suffix, f"routes.{suffix}"): self.open_targets(texts, f"routes.{suffix}")
             for suffix, texts in settings.routes.items()
         }
         stack.callback(GroupUpstreams(self.policy, self.forwarder).close)
@@ -159,6 +161,8 @@ class Server:
             wall=self.wall,
         )
         self._open_events()
+        self.privacy_key = await asyncio.to_thread(read_privacy_key, settings.folder)
+        self.events.set_privacy(Privacy(settings.privacy, self.privacy_key))
         stack.push_async_callback(self.events.close)
         stack.callback(self._close_listeners)
         await self._open_http()
@@ -169,7 +173,8 @@ class Server:
         for problem in self._problems:
             self.events.notice("warning", problem)
 
-    def _open_targets(self, texts: Iterable[str], setting: str) -> list[Target]:
+    def open_targets(self, texts: Iterable[str], setting: str) -> list[Target]:
+        """Return opened upstreams, to be closed at the end at the latest."""
         upstreams = open_upstreams(texts, setting=setting)
         for upstream in upstreams:
             self._stack.callback(upstream.close)
@@ -400,22 +405,6 @@ class Server:
                 return False
             await asyncio.to_thread(keep_tokens, self.settings.folder, self.tokens.dump(ADMIN, name))
             return self.tokens.revoke(name)
-
-
-def engine_options(settings: Settings) -> EngineOptions:
-    """Return what of the settings is the engine's."""
-    return EngineOptions(
-        block=BlockAnswer(settings.block_mode, settings.block_ttl, tuple(settings.block_addresses)),
-        access=tuple(settings.allow_clients),
-        rate_limit=settings.rate_limit,
-        rate_burst=settings.rate_burst,
-        ttl_floor=settings.ttl_floor,
-        ttl_cap=settings.ttl_cap,
-        negative_cap=settings.negative_cap,
-        serve_stale=settings.serve_stale,
-        prefetch=settings.prefetch,
-        fast_paths=settings.fast_paths,
-    )
 
 
 def _wire_name(text: str, setting: str) -> bytes:

@@ -289,6 +289,14 @@ def read_int(request: web.Request, name: str, default: int, least: int, most: in
     return int(text)
 
 
+def read_choice(request: web.Request, name: str, choices: tuple[str, ...]) -> str:
+    """Return one of some words of the query string; the first when there is none."""
+    text = request.query.get(name, choices[0])
+    if text not in choices:
+        raise SettingError(name, text, f"one of {', '.join(choices)}")
+    return text
+
+
 def only(request: web.Request, *names: str) -> None:
     """Refuse query parameters that a route doesn't know: a misspelled one must not be passed over."""
     for name in request.query:
