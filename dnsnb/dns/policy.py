@@ -39,6 +39,15 @@ class Change:
     added: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
 
+    def as_dict(self) -> dict[str, Any]:
+        """Return it for JSON: what of it applies, at most 1,000 names each way."""
+        told: dict[str, Any] = {"kind": self.kind, "generation": self.generation}
+        if self.list is not None:
+            told |= {"list": self.list, "version": self.version, "count": self.count}
+        if self.kind == "list":
+            told |= {"added": self.added[:1000], "removed": self.removed[:1000]}
+        return told
+
 
 class Policy:
     """Everything that decides a name. `generation` moves with every change of a verdict or of a local answer."""
@@ -249,6 +258,20 @@ class Policy:
     def paused(self) -> Mapping[str | None, float]:
         """The pauses: who (None: everybody) and until when (epoch seconds)."""
         return self._paused
+
+    def summary(self) -> dict[str, Any]:
+        """Return what is set, in short, for JSON."""
+        return {
+            "generation": self.generation,
+            "lists": {
+                item.name: {"kind": item.kind, "version": item.version, "count": item.count, "enabled": item.enabled}
+                for item in self.lists.values()
+            },
+            "records": len(self.local),
+            "groups": len(self.directory.groups),
+            "paused": [{"client": who, "until": int(until * 1000)} for who, until in self._paused.items()],
+            "function": None if self.function is None else self.function.as_dict(),
+        }
 
     # --- inside ---
 

@@ -291,7 +291,8 @@ def _settle(told: Explanation) -> None:
 
 
 def _paused(server: Server) -> list[dict[str, Any]]:
-    return [{"client": who, "until": int(until * 1000)} for who, until in server.policy.paused.items()]
+    paused: list[dict[str, Any]] = server.policy.summary()["paused"]
+    return paused
 
 
 def _known_list(server: Server, name: str) -> Any:

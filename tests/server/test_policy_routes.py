@@ -62,6 +62,20 @@ async def test_changes_are_told_on_the_stream_with_versions(api: Any) -> None:
         delta = await stream.until(lambda m: m["type"] == "dns/blacklist/" and "added" in m["data"])
         assert [item["name"] if isinstance(item, dict) else item for item in delta["data"]["added"]] == ["new.example"]
         assert delta["data"]["version"] == before["version"] + 1
+        for method, path, body, kind in (
+            ("POST", "/api/dns/lists", {"name": "l", "text": "a.test"}, "lists"),
+            ("POST", "/api/dns/records", {"name": "a.lan", "type": "A", "data": "192.0.2.1"}, "local"),
+            ("POST", "/api/dns/clients", {"clients": [{"name": "me"}]}, "clients"),
+            ("POST", "/api/dns/pause", {"seconds": 9}, "pause"),
+        ):
+            await good(api, method, path, body)
+            told = await stream.until(lambda m: "change" in m["data"])
+            assert (told["type"], told["data"]["change"]["kind"]) == ("dns/info", kind)
+            if kind == "lists":  # made first, then filled: both are told
+                told = await stream.until(lambda m: "change" in m["data"])
+                assert (told["data"]["change"]["list"], told["data"]["change"]["count"]) == ("l", 1)
+        assert told["data"]["policy"]["generation"] == api.server.policy.generation
+        assert told["data"]["policy"]["paused"][0]["client"] is None
 
 
 async def test_a_url_list_can_be_previewed_added_and_refreshed(start_api: Callable[..., Any]) -> None:
