@@ -1,0 +1,79 @@
+"""The ports of a server: where DNS is answered, over UDP, TCP and TLS, and where the API is. Opens all or nothing."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import ssl
+
+from dnsnb.config import Settings
+from dnsnb.dns.engine import Engine
+from dnsnb.errors import SettingError
+from dnsnb.server.listeners import StreamListener, UdpListener, bind, bind_pair, format_address, parse_address
+
+
+class DnsPorts:
+    """The listeners of an engine. Their addresses stay the same from the first opening on, also with port 0."""
+
+    def __init__(self, engine: Engine, settings: Settings) -> None:
+        self.engine = engine
+        self.settings = settings
+        self.dns = ""
+        self.tls: str | None = None
+        self.is_open = False
+        self._listeners: list[UdpListener | StreamListener] = []
+
+    async def open(self) -> None:
+        """Listen; raises SettingError naming the setting whose port can't be had."""
+        settings = self.settings
+        opened: list[UdpListener | StreamListener] = []
+        try:
+            udp, tcp = bind_pair(*parse_address(self.dns or settings.dns, "dns"), "dns")
+            opened += [UdpListener(self.engine, udp), StreamListener(self.engine, tcp)]
+            dns, tls = _address(udp), None
+            if settings.tls_dns is not None:
+                context = _tls_context(settings)
+                sock = bind(socket.SOCK_STREAM, *parse_address(self.tls or settings.tls_dns, "tls_dns"), "tls_dns")
+                opened.append(StreamListener(self.engine, sock, tls=context))
+                tls = _address(sock)
+            for listener in opened:
+                if isinstance(listener, StreamListener):
+                    await listener.start()
+        except BaseException:
+            for listener in opened:
+                listener.close()
+            raise
+        self._listeners, self.dns, self.tls, self.is_open = opened, dns, tls, True
+
+    def close(self) -> None:
+        """Stop listening; closing twice is fine."""
+        self.is_open = False
+        for listener in self._listeners:
+            listener.close()
+        self._listeners = []
+
+
+def open_http_socket(settings: Settings) -> tuple[socket.socket, str]:
+    """Return the API's bound socket and HOST:PORT; on loopback unless `allow_remote` is set. Raises SettingError."""
+    host, port = parse_address(settings.http, "http")
+    if not settings.allow_remote and not ipaddress.ip_address(host.partition("%")[0]).is_loopback:
+        why = "the API would be open to other machines; use 127.0.0.1 or [::1], or set allow_remote"
+        raise SettingError("http", settings.http, why)
+    sock = bind(socket.SOCK_STREAM, host, port, "http")
+    return sock, _address(sock)
+
+
+def _address(sock: socket.socket) -> str:
+    host, port = sock.getsockname()[:2]
+    return format_address(host, port)
+
+
+def _tls_context(settings: Settings) -> ssl.SSLContext:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.set_alpn_protocols(["dot"])
+    try:
+        context.load_cert_chain(settings.tls_cert or "", settings.tls_key)
+    except (OSError, ssl.SSLError) as error:
+        why = f"not a certificate chain and its key in PEM ({error.strerror or error})"
+        raise SettingError("tls_cert", str(settings.tls_cert), why) from None
+    return context
