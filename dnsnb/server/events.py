@@ -19,6 +19,7 @@ from dnsnb.dns.listanalytics import Hits
 from dnsnb.dns.lists import BLACKLIST, WHITELIST
 from dnsnb.dns.policy import Change, Policy
 from dnsnb.dns.privacy import Privacy
+from dnsnb.dns.wire import name_to_text, qtype_text, rcode_text
 from dnsnb.drivers.paging import Selection
 from dnsnb.schema import Columns
 from dnsnb.server.responder import SSEResponder
@@ -243,14 +244,39 @@ class DNSEventService:
             "evictions": cache.evictions,
         }
 
+    def cache_page(self, limit: int, search: str = "") -> dict[str, Any]:
+        """Return the cache's state and its most recently used answers whose name holds `search`."""
+        now = self._clock()
+        entries: list[dict[str, Any]] = []
+        parts = _parts(search)
+        for question, entry in self.engine.cache.items():
+            if len(entries) >= limit:
+                break
+            if not all(part in question.qname for part in parts):
+                continue
+            name = name_to_text(question.qname)
+            if search in name:
+                entries.append(
+                    {
+                        "qname": name,
+                        "qtype": qtype_text(question.qtype),
+                        "rcode": rcode_text(entry.answer.rcode),
+                        "ttl": max(0, int(entry.expires - now)),
+                        "answers": entry.answer.texts(),
+                        "hits": entry.hits,
+                    }
+                )
+        return self.cache_state() | {"entries": entries}
+
     def list_state(self, name: str, limit: int = NEWEST_NAMES, search: str = "") -> dict[str, Any]:
         """Return a list with its newest names."""
         item = self.policy.list(name)
         entries: list[dict[str, Any]] = []
+        parts = _parts(search.removeprefix("*."))
         for rule in reversed(item.names):
             if len(entries) >= limit:
                 break
-            if search in rule.text:
+            if all(part in rule.tail for part in parts) and search in rule.text:
                 entries.append({"name": rule.text, "added": item.names[rule]})
         driver = self.drivers.lists.name
         return {"list": name, "driver": driver, "version": item.version, "count": item.count, "entries": entries}
@@ -327,6 +353,11 @@ class DNSEventService:
             self._info_due = self._clock() + INFO_SECONDS
             self._last = {"dns/info": self.info(), "dns/log/": self.log_state(), "dns/cache/": self.cache_state()}
             self._wake.set()
+
+
+def _parts(search: str) -> list[bytes]:
+    """What a wire name must hold for its text to hold `search`: a quick look before the text is made."""
+    return [] if "\\" in search else [part.encode() for part in search.split(".") if part]
 
 
 def _without_times(status: dict[str, Any]) -> dict[str, Any]:

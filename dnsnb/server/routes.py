@@ -100,7 +100,7 @@ async def get_cache(server: Server, request: web.Request) -> dict[str, Any]:
     """The cache's newest answers."""
     only(request, "limit", "search")
     limit = read_int(request, "limit", 100, 0, MAX_PAGE)
-    return server.cache_page(limit, request.query.get("search", "").lower())
+    return server.events.cache_page(limit, request.query.get("search", "").lower())
 
 
 async def flush_cache(server: Server, request: web.Request) -> dict[str, Any]:

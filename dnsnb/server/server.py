@@ -6,8 +6,6 @@ One method changes each state, and keeps, applies and publishes it, in that orde
 from __future__ import annotations
 
 import asyncio
-import socket
-import ssl
 import time
 from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack
@@ -26,14 +24,13 @@ from dnsnb.dns.policy import Policy
 from dnsnb.dns.privacy import Privacy
 from dnsnb.dns.rebind import Rebinding
 from dnsnb.dns.upstream import Target
-from dnsnb.dns.wire import name_to_text, qtype_text, rcode_text
 from dnsnb.drivers import Drivers
 from dnsnb.errors import SettingError
 from dnsnb.server.auth import Tokens
 from dnsnb.server.events import DNSEventService
 from dnsnb.server.initial_lists import fill_lists
-from dnsnb.server.listeners import StreamListener, UdpListener, bind, bind_pair, format_address, parse_address
 from dnsnb.server.policy_keeper import PolicyKeeper
+from dnsnb.server.ports import DnsPorts, open_http_socket
 from dnsnb.server.reconfigure import engine_options, read_privacy_key
 from dnsnb.server.responder import SSEResponder
 from dnsnb.server.routes import ROUTES
@@ -69,16 +66,12 @@ class Server:
         self.settings = settings
         self.clock = clock
         self.wall = wall
-        self.running = False
         self.error: str | None = None
-        self.dns_address = ""  # once open, the same after each stop and start
-        self.tls_address: str | None = None
         self.http_url = ""
         self.cookie_name = "dnsnb"
         self.tokens = Tokens(wall=lambda: wall() / 1e9)
         self._token, _ = self.tokens.create(ADMIN, "admin", token=settings.token)
         self._routes = tuple(routes)
-        self._listeners: list[UdpListener | StreamListener] = []
         self.waiting_settings: set[str] = set()  # changed, and in force with the next start
         self._problems: list[str] = []  # of the opening
         self._started = wall() // 1_000_000
@@ -88,6 +81,16 @@ class Server:
     def __repr__(self) -> str:
         state = "running" if self.running else "stopped"
         return f"<dnsnb server {self.dns_address}, {state}, {self.http_url or 'not open'}>"
+
+    @property
+    def running(self) -> bool:
+        """Whether DNS is answered."""
+        return "ports" in vars(self) and self.ports.is_open
+
+    @property
+    def dns_address(self) -> str:
+        """HOST:PORT where DNS is answered; the same after each stop and start."""
+        return self.ports.dns if "ports" in vars(self) else ""
 
     @property
     def token(self) -> str:
@@ -110,7 +113,6 @@ class Server:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self.running = False
         await self._stack.aclose()
 
     async def _open(self) -> None:
@@ -164,9 +166,10 @@ class Server:
         self.privacy_key = await asyncio.to_thread(read_privacy_key, settings.folder)
         self.events.set_privacy(Privacy(settings.privacy, self.privacy_key))
         stack.push_async_callback(self.events.close)
-        stack.callback(self._close_listeners)
+        self.ports = DnsPorts(self.engine, settings)
+        stack.callback(self._close_ports)
         await self._open_http()
-        await self._open_listeners()
+        await self.ports.open()
         self.storage.start()
         self.events.start()
         self._problems += (*problems, *self.policy_keeper.problems)
@@ -216,15 +219,10 @@ class Server:
         self.forwarder.on_health = self.events.upstreams_changed
 
     async def _open_http(self) -> None:
-        host, port = parse_address(self.settings.http, "http")
-        if not self.settings.allow_remote and not _is_loopback(host):
-            why = "the API would be open to other machines; use 127.0.0.1 or [::1], or set allow_remote"
-            raise SettingError("http", self.settings.http, why)
-        sock = bind(socket.SOCK_STREAM, host, port, "http")
+        sock, where = open_http_socket(self.settings)
         self._stack.callback(sock.close)
-        port = sock.getsockname()[1]
-        self.http_url = f"http://{format_address(host, port)}"
-        self.cookie_name = f"dnsnb_{port}"
+        self.http_url = f"http://{where}"
+        self.cookie_name = f"dnsnb_{sock.getsockname()[1]}"  # a browser keeps cookies by host, not by port
         runner = web.AppRunner(
             build_app(self, self._routes),
             access_log=None,
@@ -237,36 +235,9 @@ class Server:
         self._stack.push_async_callback(self.responder.close)
         await web.SockSite(runner, sock).start()
 
-    async def _open_listeners(self) -> None:
-        """Listen for queries; after a stop on the same port as before."""
-        host, port = parse_address(self.dns_address or self.settings.dns, "dns")
-        opened: list[UdpListener | StreamListener] = []
-        try:
-            udp, tcp = bind_pair(host, port, "dns")
-            opened += [UdpListener(self.engine, udp), StreamListener(self.engine, tcp)]
-            self.dns_address = format_address(host, udp.getsockname()[1])
-            if self.settings.tls_dns is not None:
-                host, port = parse_address(self.tls_address or self.settings.tls_dns, "tls_dns")
-                tls = _tls_context(self.settings)
-                sock = bind(socket.SOCK_STREAM, host, port, "tls_dns")
-                opened.append(StreamListener(self.engine, sock, tls=tls))
-                self.tls_address = format_address(host, sock.getsockname()[1])
-            for listener in opened:
-                if isinstance(listener, StreamListener):
-                    await listener.start()
-        except BaseException:
-            for listener in opened:
-                listener.close()
-            raise
-        self._listeners = opened
-        self.running = True
-
-    def _close_listeners(self) -> None:
-        self.running = False
+    def _close_ports(self) -> None:
         self.forwarder.abandon("the server stops")
-        for listener in self._listeners:
-            listener.close()
-        self._listeners = []
+        self.ports.close()
 
     # --- what it is ---
 
@@ -291,7 +262,7 @@ class Server:
         return {
             "running": self.running,
             "dns": self.dns_address,
-            "tls_dns": self.tls_address,
+            "tls_dns": self.ports.tls,
             "http": self.http_url,
             "started": self._started,
             "upstreams": upstreams,
@@ -299,28 +270,6 @@ class Server:
             "allow_only": self.policy.allow_only,
             "error": self.error,
         }
-
-    def cache_page(self, limit: int, search: str = "") -> dict[str, Any]:
-        """Return the cache's state and its most recently used answers whose name holds `search`."""
-        now = self.clock()
-        entries: list[dict[str, Any]] = []
-        for question, entry in self.engine.cache.items():
-            if len(entries) >= limit:
-                break
-            name = name_to_text(question.qname)
-            if search not in name:
-                continue
-            entries.append(
-                {
-                    "qname": name,
-                    "qtype": qtype_text(question.qtype),
-                    "rcode": rcode_text(entry.answer.rcode),
-                    "ttl": max(0, int(entry.expires - now)),
-                    "answers": entry.answer.texts(),
-                    "hits": entry.hits,
-                }
-            )
-        return self.events.cache_state() | {"entries": entries}
 
     # --- what changes it ---
 
@@ -342,7 +291,7 @@ class Server:
     async def _start(self) -> dict[str, Any]:
         if not self.running:
             try:
-                await self._open_listeners()
+                await self.ports.open()
                 self.error = None
             except SettingError as error:
                 self.error = str(error)
@@ -353,7 +302,7 @@ class Server:
 
     def _stop(self) -> dict[str, Any]:
         if self.running:
-            self._close_listeners()
+            self._close_ports()
             self.events.status_changed()
         return self.status()
 
@@ -415,20 +364,3 @@ def _wire_name(text: str, setting: str) -> bytes:
         return name_tail(text) + b"\0"
     except ValueError as error:
         raise SettingError(setting, text, str(error)) from None
-
-
-def _tls_context(settings: Settings) -> ssl.SSLContext:
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.set_alpn_protocols(["dot"])
-    try:
-        context.load_cert_chain(settings.tls_cert or "", settings.tls_key)
-    except (OSError, ssl.SSLError) as error:
-        why = f"not a certificate chain and its key in PEM ({error.strerror or error})"
-        raise SettingError("tls_cert", str(settings.tls_cert), why) from None
-    return context
-
-
-def _is_loopback(host: str) -> bool:
-    import ipaddress
-
-    return ipaddress.ip_address(host.partition("%")[0]).is_loopback
