@@ -80,7 +80,7 @@ test("marked test messages and broken ones change nothing", async () => {
   follow(desk, () => {}, Stream);
   Stream.last.onopen();
   await settle();
-  Stream.last.say("dns/log/event", { ...row(1), test: true });
+  Stream.last.onmessage({ data: JSON.stringify({ type: "dns/log/event", data: row(1), timestamp: 0, test: true }), lastEventId: "e-1" });
   Stream.last.onmessage({ data: "{broken", lastEventId: "" });
   assert.equal(desk.store.count, 0);
 });

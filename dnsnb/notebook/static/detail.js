@@ -76,7 +76,8 @@ export function detailPane(desk, { onClose, onLookup }) {
     try {
       const answer = await desk.request("GET", `/api/dns/test?${query}`);
       if (mine !== turn) return;
-      steps.replaceChildren(...stepItems(answer));
+      const others = (answer.matches || []).filter((m) => m.rule !== row.rule || m.list !== row.list);
+      steps.replaceChildren(...stepItems(answer), ...(others.length ? [h("li", {}, `also matches: ${others.map((m) => plain(`${m.list} · ${m.rule}${m.line ? ` (line ${m.line})` : ""}`)).join("; ")}`)] : []));
     } catch {
       // an older server has no such route: the row itself still says list and rule
     }
@@ -88,7 +89,8 @@ export function detailPane(desk, { onClose, onLookup }) {
 export function stepItems(answer) {
   return (answer.steps || []).map((step) => {
     const rule = step.rule ? ` ${step.list ? `${step.list} · ` : ""}${step.rule}${step.line ? ` (line ${step.line})` : ""}` : "";
-    const took = step.ms ?? step.took_ms ?? step.time_ms;
-    return h("li", {}, h("b", {}, plain(step.step || step.name)), ` ${plain(step.verdict || step.result || step.text || "")}${plain(rule)}`, took !== undefined && took !== null ? h("span", { class: "dnsnb-muted" }, ` ${millis(took)}`) : null);
+    const us = step.us ?? (step.ms ?? 0) * 1000;
+    const text = `${step.verdict === "none" ? "no" : step.verdict}${rule}${step.detail ? `: ${step.detail}` : ""}`;
+    return h("li", { class: step.step === answer.decided ? "dnsnb-decided" : "" }, h("b", {}, plain(step.step)), ` ${plain(text)} `, h("span", { class: "dnsnb-muted" }, us < 1000 ? `${Math.round(us)} µs` : millis(us / 1000)));
   });
 }

@@ -63,7 +63,7 @@ export function follow(desk, onDenied, Stream = EventSource) {
       return;
     }
     const { type, data } = message;
-    if (!data || data.test) return;
+    if (!data || message.test) return;
     const now = (event.lastEventId || "").split("-")[0];
     if (now && now !== epoch) {
       if (epoch) {

@@ -22,7 +22,12 @@ export function statusLine(desk, { onShow }) {
   const latency = number("p95", "95 % of the last 5 minutes' answers came within this time");
   const upstream = h("span", { class: "dnsnb-number" });
   const stream = h("span", { class: "dnsnb-number" });
-  const el = h("header", { class: "dnsnb-status" }, h("span", { class: "dnsnb-running" }, dot, state, address), h("span", { class: "dnsnb-numbers" }, qps.el, blocked.el, cached.el, failed.el, latency.el, upstream, stream), h("span", { class: "dnsnb-actions" }, toggle), live);
+  const actions = h("span", { class: "dnsnb-actions" }, toggle);
+  const complain = (text) => {
+    put(said, plain(text));
+    said.hidden = false;
+  };
+  const el = h("header", { class: "dnsnb-status" }, h("span", { class: "dnsnb-running" }, dot, state, address), h("span", { class: "dnsnb-numbers" }, qps.el, blocked.el, cached.el, failed.el, latency.el, upstream, stream), actions, live);
 
   const copyAddress = async () => {
     const text = desk.channels["dns/status"]?.dns;
@@ -40,8 +45,7 @@ export function statusLine(desk, { onShow }) {
     try {
       desk.channel("dns/status", await desk.request("POST", `/api/dns/${running ? "stop" : "start"}`));
     } catch (error) {
-      put(said, plain(error.message));
-      said.hidden = false;
+      complain(error.message);
     }
     drawState();
   };
@@ -93,7 +97,7 @@ export function statusLine(desk, { onShow }) {
 
   drawState();
   drawNumbers();
-  return { el, said, drawState, drawNumbers, act };
+  return { el, said, actions, complain, drawState, drawNumbers, act };
 }
 
 export async function copyText(text) {

@@ -3,7 +3,7 @@
 import { HEADS, barsPane } from "./bars.js";
 import { Chart, WINDOWS } from "./chart.js";
 import { detailPane } from "./detail.js";
-import { listPane } from "./lists.js";
+import { cacheSection, listsSection, lookupSection, pauseControl, recordsSection, settingsSection } from "./panes.js";
 import { seriesOf } from "./rates.js";
 import { clauses, expression } from "./selection.js";
 import { copyText, statusLine, warning } from "./status.js";
@@ -68,8 +68,9 @@ export function mount(el, desk, options = {}) {
       if (seq !== null && desk.store.has(seq)) copyText(tabbed(desk.store.row(seq)));
     },
   });
-  const detail = detailPane(desk, { onClose: () => choose(null), onLookup: (name, type) => options.onLookup?.(name, type) });
-  const lists = [listPane(desk, "blacklist", "Blacklist"), listPane(desk, "whitelist", "Whitelist")];
+  const detail = detailPane(desk, { onClose: () => choose(null), onLookup: (name, type) => lookup.ask(name, type) });
+  const lookup = lookupSection(desk);
+  const sections = has("controls") ? [listsSection(desk), cacheSection(desk), recordsSection(desk), settingsSection(desk), lookup] : has("table") ? [lookup] : [];
   const choose = (seq) => {
     choice = seq;
     detail.show(seq);
@@ -83,8 +84,12 @@ export function mount(el, desk, options = {}) {
   if (has("table") || has("bars") || has("chart")) root.append(h("div", { class: "dnsnb-filter" }, chips, copy, h("span", { class: "dnsnb-gap" }), rowsSaid, has("table") ? search : null));
   if (has("table")) root.append(table.el, detail.el);
   if (has("controls")) {
-    root.append(h("details", { class: "dnsnb-more", open: true }, h("summary", {}, "Lists"), h("div", { class: "dnsnb-lists" }, ...lists.map((l) => l.el))));
+    const pausing = pauseControl(desk, status.complain);
+    status.actions.prepend(pausing.el);
+    pausing.load();
+    offs.push(pausing.close);
   }
+  root.append(...sections.map((s) => s.el));
   if (options.height) table.scroller.style.height = `${options.height}px`;
   el.append(root);
 
@@ -185,7 +190,7 @@ export function mount(el, desk, options = {}) {
         mark("status", "numbers");
       } else if (part === "dns/status") mark("status", "table");
       else if (part === "dns/info") mark("numbers");
-      for (const l of lists) l.update(part);
+      for (const s of sections) s.update(part);
     }),
   );
 
