@@ -77,6 +77,7 @@ class Settings(BaseModel):
     )
     block_addresses: Texts = Field((), description="the addresses of block_mode 'address'")
     block_ttl: int = Field(60, ge=0, le=86_400, description="TTL of such an answer, seconds")
+    block_ede: Literal[15, 16, 17] = Field(15, description="extended error of it: blocked, censored or filtered")
     rebind_protection: bool = Field(False, description="refuse private addresses in the answers of public names")
     rebind_allow: Texts = Field((), description="names that may point to private addresses, with all below them")
     lists: Items = Field((), description="further lists: objects with name, kind, and text, path or url")
@@ -127,6 +128,7 @@ class Settings(BaseModel):
         """What the types alone can't say."""
         from dnsnb.dns.blocking import BlockAnswer
         from dnsnb.dns.options import EngineOptions
+        from dnsnb.dns.rebind import Rebinding
         from dnsnb.dns.upstream import parse_upstream
 
         for number, text in enumerate(self.upstreams):
@@ -134,7 +136,8 @@ class Settings(BaseModel):
         for suffix, texts in self.routes.items():
             for number, text in enumerate(texts):
                 parse_upstream(text, f"routes.{suffix}[{number}]")
-        BlockAnswer(self.block_mode, self.block_ttl, tuple(self.block_addresses))
+        BlockAnswer(self.block_mode, self.block_ttl, tuple(self.block_addresses), self.block_ede)
+        Rebinding(True, self.rebind_allow)
         EngineOptions(access=tuple(self.allow_clients)).networks()
         if self.tls_dns is not None and (self.tls_cert is None or self.tls_key is None):
             raise SettingError("tls_dns", self.tls_dns, "needs tls_cert and tls_key, two PEM files")

@@ -54,7 +54,7 @@ class Rebinding:
         try:
             self._tails = frozenset(name_tail(name.removeprefix("*.")) for name in self.allow)
         except ValueError as error:
-            raise SettingError("rebinding.allow", list(self.allow), str(error)) from None
+            raise SettingError("rebind_allow", list(self.allow), str(error)) from None
 
     def offends(self, qname: bytes, rrtype: int, rdata: bytes) -> bool:
         """Whether this record of the answer for `qname` (wire, lower case) is to be withheld."""

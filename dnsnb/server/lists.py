@@ -16,6 +16,7 @@ from typing import Any
 
 from dnsnb.dns.listcontent import ListContent, LoadReport
 from dnsnb.dns.listformats import read_list
+from dnsnb.dns.lists import BLACKLIST, WHITELIST
 from dnsnb.dns.policy import Policy
 from dnsnb.errors import DnsnbError, SettingError
 from dnsnb.server.fetch import Fetcher, FetchError
@@ -183,6 +184,9 @@ class ListKeeper:
             name = str(item.get("name"))
             async with self.lock:
                 try:
+                    if name in (BLACKLIST, WHITELIST) and "kind" not in settings:  # only how it holds was kept
+                        self.policy.configure(name, enabled=settings["enabled"], schedule=settings["schedule"])
+                        continue
                     inline = "url" not in settings and "path" not in settings
                     source, _ = parse_source({**settings, "text": ""} if inline else settings)
                     if name not in self.policy.lists:
@@ -235,7 +239,12 @@ class ListKeeper:
 
     def as_kept(self) -> list[dict[str, Any]]:
         """Return what `restore` takes."""
-        return [
+        typed = [
+            {"name": item.name, "enabled": item.enabled, "schedule": item.schedule.text if item.schedule else ""}
+            for item in self.policy.lists.values()
+            if item.name not in self.states and (not item.enabled or item.schedule is not None)
+        ]
+        return typed + [
             state.source.as_dict() | {"etag": state.etag, "modified": state.modified, "checked": state.checked}
             for state in self.states.values()
             if state.kept

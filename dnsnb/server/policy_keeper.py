@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -18,6 +19,8 @@ from dnsnb.errors import SettingError
 from dnsnb.server.fetch import Fetcher, FetchError
 from dnsnb.server.lists import ListKeeper
 from dnsnb.server.policy_store import PolicyStore
+
+log = logging.getLogger(__name__)
 
 MAX_WAIT_S = 3600.0
 MAX_LOCAL_FILE = 64 << 20
@@ -203,8 +206,12 @@ class PolicyKeeper:
     async def _keep_time(self) -> None:
         while True:
             self._wake.clear()
-            due = await self.lists.refresh_due()
-            self.policy.tick()
+            try:
+                due = await self.lists.refresh_due()
+                self.policy.tick()
+            except Exception:  # one list that goes wrong in a new way must not stop the clock for all
+                log.exception("keeping lists up to date failed")
+                due = self.policy.wall() + 60
             wait = min(due, self.policy.next_change()) - self.policy.wall()
             with contextlib.suppress(TimeoutError):
                 # Woken at least every hour: the wall clock may be set.

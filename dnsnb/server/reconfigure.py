@@ -143,7 +143,7 @@ def read_privacy_key(folder: Path | None) -> bytes:
 def engine_options(settings: Settings) -> EngineOptions:
     """Return what of the settings is the engine's."""
     return EngineOptions(
-        block=BlockAnswer(settings.block_mode, settings.block_ttl, tuple(settings.block_addresses)),
+        block=BlockAnswer(settings.block_mode, settings.block_ttl, tuple(settings.block_addresses), settings.block_ede),
         access=tuple(settings.allow_clients),
         rate_limit=settings.rate_limit,
         rate_burst=settings.rate_burst,

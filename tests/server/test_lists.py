@@ -376,11 +376,13 @@ async def test_everything_kept_comes_back_and_is_the_owners_alone(tmp_path: Path
         assert policy.lists["social"].schedule is not None
         assert policy.identify("10.0.0.5").groups[0].lists == ("social",)
         assert policy.local.answer(b"\3nas\3lan\0", 1, 1)
+        await keeper.lists.change("blacklist", {"enabled": False})
         await keeper.lists.remove("social")
         await keeper.remove_records("nas.lan")
     third = Policy()
     async with PolicyKeeper(third, tmp_path):
         assert "social" not in third.lists
+        assert not third.lists["blacklist"].enabled
         assert third.local.answer(b"\3nas\3lan\0", 1, 1) is None
 
 
