@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -36,6 +37,7 @@ PING_SECONDS = 15
 STALL_SECONDS = 10.0
 RETRY_AFTER = 5
 FAREWELL_SECONDS = 1.0
+SEND_BUFFER = 128 * 1024
 
 States = Callable[[], Iterable[tuple[str, Any]]]
 
@@ -64,6 +66,9 @@ class Stream:
         self.grant = grant
         self.peer = str((transport.get_extra_info("peername") or ("",))[0]) if transport else ""
         self._transport = transport
+        sock = transport.get_extra_info("socket") if transport else None
+        if sock is not None:  # else the kernel holds megabytes for each reader that is slow
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
         self.patterns = patterns
         self.since = since
         self.wake = asyncio.Event()

@@ -321,7 +321,7 @@ class Reader:
             self._control = deque(item for item in self._control if item[0] != channel)
             self._control.append((channel, data))
 
-    def take(self, limit: int = 256 * 1024) -> list[bytes]:
+    def take(self, limit: int = 64 * 1024) -> list[bytes]:
         """Return the next chunks of whole messages, about `limit` bytes; nothing when all is sent."""
         ring = self.ring
         out: list[bytes] = []
