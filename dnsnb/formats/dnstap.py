@@ -137,11 +137,15 @@ def _events(frames: list[dict[int, Any]], context: Context) -> pa.Table | None:
     server = wirerows.addresses([f.get(5, b"") for f in kept])
     ports = np.array([f.get(7, 0) for f in kept], np.int64)
     upstream = pc.binary_join_element_wise(server.cast(pa.string()), pa.array(ports).cast(pa.string()), "#")
-    words = [f"{_NAMES[(k - 1) // 2]}_{'RESPONSE' if k % 2 == 0 else 'QUERY'}" if 0 < k < 15 else "?" for k in range(15)]
+    words = [
+        f"{_NAMES[(k - 1) // 2]}_{'RESPONSE' if k % 2 == 0 else 'QUERY'}" if 0 < k < 15 else "?" for k in range(15)
+    ]
     envelope: dict[str, Any] = {
         "time": np.where(when > 0, when, none),
         "began": np.where(is_answer & (asked > 0), asked, none),
-        "latency_ms": pa.array(((answered - asked) / 1000.0).astype(np.float32), mask=~(is_answer & (asked > 0) & (answered >= asked))),
+        "latency_ms": pa.array(
+            ((answered - asked) / 1000.0).astype(np.float32), mask=~(is_answer & (asked > 0) & (answered >= asked))
+        ),
         "client": wirerows.addresses([f.get(4, b"") for f in kept]).cast(pa.string()),
         "client_port": np.array([f.get(6, -1) for f in kept], np.int64),
         "server": server,
@@ -162,7 +166,9 @@ def _events(frames: list[dict[int, Any]], context: Context) -> pa.Table | None:
     if table is None:
         return None
     # the kind of the envelope decides, not the QR bit: a query that is sent as a response is an attack on the log
-    return table.set_column(table.column_names.index(columns.KIND), columns.KIND, pa.array(np.where(is_answer, 1, 0)[good], pa.int8()))
+    return table.set_column(
+        table.column_names.index(columns.KIND), columns.KIND, pa.array(np.where(is_answer, 1, 0)[good], pa.int8())
+    )
 
 
 def message_of(payload: bytes) -> dict[int, Any] | None:

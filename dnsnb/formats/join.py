@@ -25,7 +25,8 @@ class Joiner:
     `keys` are columns; a null matches a null alone. A `NOTE` is laid over its row, before the answer; a `HINT` fills what
     is still empty, and is no row of its own. `latency` False: the log's times are too coarse to tell it. `lazy`: rows pass
     straight through until the log shows its first answer or note. `loose` names a key that hints lack, and answers with
-    a 0 in it too: those serve any query that has no exact one.
+    a 0 in it too: those serve any query that has no exact one. `hold`: nothing is paired before the end, for questions and
+    answers that are kept in files of their own.
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class Joiner:
         lazy: bool = False,
         loose: str | None = None,
         shared: bool = False,
+        hold: bool = False,
     ) -> None:
         self.keys = keys
         self.window = int(window_s * 1_000_000)
@@ -46,16 +48,23 @@ class Joiner:
         self.pairs = not lazy
         self.loose = loose
         self.shared = shared
+        self.hold = hold
+        self._kept: list[pa.Table] = []
         self.waiting: pa.Table | None = None
         self.unpaired = 0
 
     def feed(self, events: pa.Table) -> pa.Table:
         """Take events in the order of the log; return the rows that are complete."""
+        if self.hold:
+            self._kept.append(events)
+            return events.slice(0, 0)
         straight = self._straight(events)
         return straight if straight is not None else self._pair(events, last=False)
 
     def finish(self) -> pa.Table | None:
         """Return the rows that still waited; their answers never came."""
+        if self._kept:
+            return self._pair(pa.concat_tables(self._kept, promote_options="permissive"), last=True)
         if self.waiting is None:
             return None
         return self._pair(None, last=True)

@@ -52,7 +52,9 @@ class Decapsulator:
         self._ip(octets, data, rows, network, ends, version, found, 0)
         return found
 
-    def _ip(self, octets: Ints, data: bytes, rows: Ints, at: Ints, ends: Ints, version: Ints, found: Found, depth: int) -> None:
+    def _ip(
+        self, octets: Ints, data: bytes, rows: Ints, at: Ints, ends: Ints, version: Ints, found: Found, depth: int
+    ) -> None:
         at = np.minimum(at, len(octets) - 64)
         first = octets[at] >> 4
         v4 = (version == 4) & (first == 4) & (at + 20 <= ends)
@@ -71,7 +73,9 @@ class Decapsulator:
         fragment = (head[:, 6] << 8 | head[:, 7]) & 0x3FFF
         whole = fragment == 0
         payload = at + (head[:, 0] & 15) * 4
-        self._transport(octets, data, rows[whole], payload[whole], ends[whole], head[whole, 9], at[whole] + 12, 4, found, depth)
+        self._transport(
+            octets, data, rows[whole], payload[whole], ends[whole], head[whole, 9], at[whole] + 12, 4, found, depth
+        )
         for i in np.flatnonzero(~whole).tolist():
             proto = int(head[i, 9])
             if proto not in (6, 17):
@@ -98,7 +102,9 @@ class Decapsulator:
             )
             payload = np.minimum(payload, len(octets) - 64)
         whole = proto != 44
-        self._transport(octets, data, rows[whole], payload[whole], ends[whole], proto[whole], at[whole] + 8, 16, found, depth)
+        self._transport(
+            octets, data, rows[whole], payload[whole], ends[whole], proto[whole], at[whole] + 8, 16, found, depth
+        )
         for i in np.flatnonzero(~whole).tolist():
             here, ip = int(payload[i]), int(at[i])
             if here + 8 > ends[i]:
@@ -112,7 +118,17 @@ class Decapsulator:
                 self._alone(int(rows[i]), done, inner, key[0][:16], key[0][16:], found)
 
     def _transport(
-        self, octets: Ints, data: bytes, rows: Ints, at: Ints, ends: Ints, proto: Ints, address: Ints, width: int, found: Found, depth: int
+        self,
+        octets: Ints,
+        data: bytes,
+        rows: Ints,
+        at: Ints,
+        ends: Ints,
+        proto: Ints,
+        address: Ints,
+        width: int,
+        found: Found,
+        depth: int,
     ) -> None:
         at = np.minimum(at, len(octets) - 64)
         head = octets[at[:, None] + np.arange(8)].astype(np.int64)
@@ -144,7 +160,13 @@ class Decapsulator:
             self._ip(octets, data, rows[tunnel], network, ends[tunnel], version, found, depth + 1)
         for i in np.flatnonzero(tcp).tolist():
             ip = int(address[i])
-            self._segment(int(rows[i]), data[int(at[i]) : int(ends[i])], data[ip : ip + width], data[ip + width : ip + 2 * width], found)
+            self._segment(
+                int(rows[i]),
+                data[int(at[i]) : int(ends[i])],
+                data[ip : ip + width],
+                data[ip + width : ip + 2 * width],
+                found,
+            )
 
     def _alone(self, row: int, payload: bytes, proto: int, source: bytes, target: bytes, found: Found) -> None:
         """Take a datagram or segment that was put together from fragments."""

@@ -18,7 +18,12 @@ from dnsnb.formats.packets import LINKS, PORTS, Decapsulator
 from dnsnb.formats.sniff import Head
 
 BATCH = 8 << 20
-_MAGIC = {b"\xa1\xb2\xc3\xd4": (">", 1000), b"\xd4\xc3\xb2\xa1": ("<", 1000), b"\xa1\xb2\x3c\x4d": (">", 1), b"\x4d\x3c\xb2\xa1": ("<", 1)}
+_MAGIC = {
+    b"\xa1\xb2\xc3\xd4": (">", 1000),
+    b"\xd4\xc3\xb2\xa1": ("<", 1000),
+    b"\xa1\xb2\x3c\x4d": (">", 1),
+    b"\x4d\x3c\xb2\xa1": ("<", 1),
+}
 _SECTION = b"\x0a\x0d\x0d\x0a"
 LARGEST = 1 << 18
 
@@ -55,11 +60,17 @@ class Reader:
         """Return the rest."""
         table = self._batch()
         if self._size and not self._broken:
-            self.context.skip_count("the last packet is cut off", 1, [(self.context.source, self._count + 1, f"{self._size} octets left")])
+            self.context.skip_count(
+                "the last packet is cut off", 1, [(self.context.source, self._count + 1, f"{self._size} octets left")]
+            )
         if self._packets.other:
-            self.context.report.note(f"{self._packets.other:,} packets hold no DNS on ports {', '.join(map(str, PORTS))}")
+            self.context.report.note(
+                f"{self._packets.other:,} packets hold no DNS on ports {', '.join(map(str, PORTS))}"
+            )
         if self._packets.cut:
-            self.context.report.note(f"{self._packets.cut:,} messages are longer than what was captured of them (snaplen)")
+            self.context.report.note(
+                f"{self._packets.cut:,} messages are longer than what was captured of them (snaplen)"
+            )
         return table
 
     def _batch(self) -> pa.Table | None:
@@ -76,7 +87,11 @@ class Reader:
         walk = self._blocks if self._next else self._records
         starts, ends, times, links, at = walk(data, at)
         if self._broken:
-            self.context.skip_count("a packet header that can't be; what follows was left out", 1, [(self.context.source, self._count, data[at : at + 16].hex(" "))])
+            self.context.skip_count(
+                "a packet header that can't be; what follows was left out",
+                1,
+                [(self.context.source, self._count, data[at : at + 16].hex(" "))],
+            )
         elif at < len(data):
             self._held, self._size = [data[at:]], len(data) - at
         return self._events(data, starts, ends, times, links)
@@ -129,7 +144,9 @@ class Reader:
                 self._interfaces.append(self._interface(data, body, stop))
             elif kind in (6, 2) and stop - body >= 20:
                 number, high, low, captured, _ = struct.unpack_from(self._order + "5I", data, body)
-                link, unit = self._interfaces[number & 0xFFFF] if (number & 0xFFFF) < len(self._interfaces) else (1, 10**6)
+                link, unit = (
+                    self._interfaces[number & 0xFFFF] if (number & 0xFFFF) < len(self._interfaces) else (1, 10**6)
+                )
                 starts.append(body + 20)
                 ends.append(min(body + 20 + captured, stop))
                 times.append((high << 32 | low) * 1_000_000 // unit)
@@ -187,13 +204,32 @@ class Reader:
                 ports = np.array([[b[4] for b in bodies], [b[5] for b in bodies]], np.int64)
                 joined = b"".join(b[1] for b in bodies) + bytes(PAD)
                 parts.append(
-                    self._table(joined, stops - sizes, stops, rows + first, times[rows], [b[2] for b in bodies], [b[3] for b in bodies], ports, transport)
+                    self._table(
+                        joined,
+                        stops - sizes,
+                        stops,
+                        rows + first,
+                        times[rows],
+                        [b[2] for b in bodies],
+                        [b[3] for b in bodies],
+                        ports,
+                        transport,
+                    )
                 )
         tables = [p for p in parts if p is not None]
         return pa.concat_tables(tables, promote_options="permissive") if tables else None
 
     def _table(
-        self, data: bytes, starts: Any, ends: Any, numbers: Any, times: Any, source: list[bytes], target: list[bytes], ports: Any, transport: str
+        self,
+        data: bytes,
+        starts: Any,
+        ends: Any,
+        numbers: Any,
+        times: Any,
+        source: list[bytes],
+        target: list[bytes],
+        ports: Any,
+        transport: str,
     ) -> pa.Table | None:
         octets = np.frombuffer(data, np.uint8)
         response = (octets[np.minimum(starts + 2, len(octets) - 1)] & 0x80) != 0
@@ -210,7 +246,10 @@ class Reader:
         table, good = wirerows.rows(data, starts, ends, envelope)
         if not good.all():
             places = np.flatnonzero(~good)
-            examples = [(self.context.source, int(numbers[i]), data[starts[i] : min(ends[i], starts[i] + 24)].hex(" ")) for i in places[:3].tolist()]
+            examples = [
+                (self.context.source, int(numbers[i]), data[starts[i] : min(ends[i], starts[i] + 24)].hex(" "))
+                for i in places[:3].tolist()
+            ]
             self.context.skip_count("no DNS message, though the port is DNS's", len(places), examples)
         return table
 

@@ -24,6 +24,9 @@ from dnsnb.formats.times import Clock, zone_of
 if TYPE_CHECKING:
     import pandas as pd
 
+APART = ("dnsdist",)
+"""Formats that keep questions and answers in files of their own: all files of a folder are one log."""
+
 
 class Options:
     """The settings of one import, checked."""
@@ -146,11 +149,9 @@ def _sets(
     keys: list[Any] = []
     for plan in plans:
         one, row, _ = plan
-        key = (
-            (one.path.parent, opening.stem(one.path), row.name)
-            if one.path is not None and row.kind != "path"
-            else object()
-        )
+        key: Any = object()
+        if one.path is not None and row.kind != "path":
+            key = (one.path.parent, "" if row.name in APART else opening.stem(one.path), row.name)
         if groups and keys[-1] == key:
             groups[-1].append(plan)
         else:

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from dnsnb.errors import LogFormatError
@@ -66,3 +67,18 @@ def _working(path: Path, report: ImportReport) -> str:
             )
         return uri
     raise LogFormatError(f"{path}: the database can't be read: {failure}")
+
+
+def rows(one: Input, context: Any, sql: str, chunk: int) -> Iterator[list[tuple[Any, ...]]]:
+    """Yield the rows of a query by the chunk; damage ends it with a report, not an error."""
+    with opened(one, context.report) as uri:
+        connection = connect(uri)
+        try:
+            cursor = connection.execute(sql)
+            while found := cursor.fetchmany(chunk):
+                yield found
+        except sqlite3.Error as error:
+            context.report.note(f"the database is damaged or not as expected; what could be read was read ({error})")
+            context.skip_count("rows that lie behind the damage", 1)
+        finally:
+            connection.close()

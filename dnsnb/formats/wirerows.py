@@ -24,7 +24,9 @@ def joiner() -> Joiner:
     return Joiner(KEYS, 20.0, by_time=True)
 
 
-def rows(data: bytes, starts: Any, ends: Any, envelope: dict[str, Any], *, records: bool = True) -> tuple[pa.Table | None, Any]:
+def rows(
+    data: bytes, starts: Any, ends: Any, envelope: dict[str, Any], *, records: bool = True
+) -> tuple[pa.Table | None, Any]:
     """Return events for messages that lie in `data`, and which of them could be read at all.
 
     `envelope` holds a column each (time in µs, client, client_port, server, transport, side, id …), sorted out by the caller
@@ -50,7 +52,9 @@ def rows(data: bytes, starts: Any, ends: Any, envelope: dict[str, Any], *, recor
         "query_flags": _where(~response, messages.flags_text(found.flags, found.dnssec_ok)),
         "query_bytes": np.where(response, -1, sizes),
         "response_bytes": np.where(response, sizes, -1),
-        "status": _where(response & np.isin(found.rcode, (2, 5)), pc.if_else(pa.array(found.rcode == 2), "failed", "refused")),
+        "status": _where(
+            response & np.isin(found.rcode, (2, 5)), pc.if_else(pa.array(found.rcode == 2), "failed", "refused")
+        ),
         "event": pc.if_else(pa.array(response), "response", "query"),
     }
     if found.ecs is not None:
@@ -73,7 +77,10 @@ def addresses(raw: list[bytes]) -> pa.DictionaryArray:
     """Return packed addresses (4 or 16 octets) as text, each distinct one spelled once; others are null."""
     coded = pa.array(raw, pa.binary()).dictionary_encode()
     return columns.mapped(
-        pa.DictionaryArray.from_arrays(coded.indices, pa.array([packed(v) for v in coded.dictionary.to_pylist()], pa.string())), str
+        pa.DictionaryArray.from_arrays(
+            coded.indices, pa.array([packed(v) for v in coded.dictionary.to_pylist()], pa.string())
+        ),
+        str,
     )
 
 

@@ -1,0 +1,48 @@
+"""dnsdist LogAction and LogResponseAction text: a packet and its answer, both stamped with the time of the query.
+
+Latency is not in it: the answer's line carries the query's time.
+"""
+
+from __future__ import annotations
+
+from dnsnb.formats.columns import QUERY, RESPONSE
+from dnsnb.formats.feeding import Context
+from dnsnb.formats.join import Joiner
+from dnsnb.formats.patterns import Line, PatternReader
+from dnsnb.formats.sniff import Head
+
+_STAMP = r"^(?:\[(?P<time_epoch>\d+(?:\.\d+)?)\] )?"
+_CLIENT = r"(?P<client>\[[^\]]+\]|[0-9.]+|[0-9a-fA-F:]+):(?P<client_port>\d+)"
+_LINES = (
+    Line(
+        _STAMP + "Packet from " + _CLIENT + r" for (?P<qname>\S+) (?P<qtype>\S+) with id (?P<dns_id>\d+)",
+        QUERY,
+        "query",
+    ),
+    Line(
+        _STAMP
+        + "Answer to "
+        + _CLIENT
+        + r" for (?P<qname>\S+) (?P<qtype>\S+) \((?P<rcode>[^)]*)\) with id (?P<dns_id>\d+)",
+        RESPONSE,
+        "response",
+    ),
+)
+
+
+def score(head: Head) -> int:
+    """Its two sentences."""
+    return int(97 * head.share(r"^(?:\[\d+(?:\.\d+)?\] )?(?:Packet from|Answer to) \S+:\d+ for \S+ \S+ .*with id \d+"))
+
+
+class Reader(PatternReader):
+    """Parses blocks of one log."""
+
+    otherwise = "no packet and no answer"
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(
+            context,
+            _LINES,
+            Joiner(("client", "client_port", "dns_id", "qname", "qtype"), 30.0, latency=False, by_time=True, hold=True),
+        )

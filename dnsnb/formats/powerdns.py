@@ -1,0 +1,100 @@
+"""PowerDNS: Recursor trace lines (up to 4.7), its structured log (4.8 on), and the authoritative server's.
+
+The Recursor does not log what its packet cache answers: a log is not the traffic.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from dnsnb.formats import columns, times
+from dnsnb.formats.columns import QUERY, RESPONSE
+from dnsnb.formats.feeding import Context
+from dnsnb.formats.join import Joiner
+from dnsnb.formats.patterns import Line, PatternReader
+from dnsnb.formats.sniff import Head
+
+_STAMP = r"^(?:(?P<time_syslog>[^\s\d]{3,4} +\d+ \d\d:\d\d:\d\d) )?(?:\S+ )?(?:pdns\S*?(?:\[\d+\])?: )?(?:[A-Z][a-z]{2} \d\d \d\d:\d\d:\d\d )?"
+_FROM = r"(?P<client>\[[^\]]+\]|[0-9.]+|[0-9a-fA-F:]+):(?P<client_port>\d+)"
+_LINES = (
+    Line(_STAMP + r"\d+ \[(?P<thread>\d+/\d+)\] question for '(?P<qname>.*)\|(?P<qtype>[^'|]+)' from " + _FROM, QUERY, "question"),
+    Line(
+        _STAMP + r"\d+ \[(?P<thread>\d+/\d+)\] answer to question '(?P<qname>.*)\|(?P<qtype>[^'|]+)': \d+ answers, \d+ additional, "
+        r"took (?P<packets>\d+) packets, .*?(?P<latency_ms>[\d.]+) tot ms, .*rcode=(?P<rcode>\d+)",
+        RESPONSE,
+        "answer",
+    ),
+    Line(_STAMP + r"\d+ \[(?P<thread>\d+/\d+)\] answer to question '(?P<qname>.*)\|(?P<qtype>[^'|]+)': .*rcode=(?P<rcode>\d+)", RESPONSE, "answer"),
+    Line(r'^.*?msg="Question" .*?subsystem="syncres".*$', QUERY, "structured-question"),
+    Line(r'^.*?msg="Answer" .*?subsystem="syncres".*$', RESPONSE, "structured-answer"),
+    Line(_STAMP + r"Remote (?P<client>\S+) wants '(?P<qname>.*)\|(?P<qtype>[^'|]+)', do = (?P<do>\d), bufsize = \d+(?: \(\d+\))?(?:: (?P<reason>.*))?$", QUERY, "wants"),
+)  # fmt: skip
+
+
+def score(head: Head) -> int:
+    """Sentences of the Recursor or the authoritative server."""
+    if (
+        head.share(
+            r"\d+ \[\d+/\d+\] (?:question for|answer to question) '|msg=\"(?:Question|Answer)\" .*subsystem=\"syncres\"|Remote \S+ wants '"
+        )
+        > 0.02
+    ):
+        return 93
+    return 40 if head.share(r"pdns_recursor|pdns_server|subsystem=\"") > 0.5 else 0
+
+
+class Reader(PatternReader):
+    """Parses blocks of one text log."""
+
+    otherwise = "says nothing about a client's query"
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context, _LINES, Joiner(("thread", "qname", "qtype"), 30.0))
+        if not context.report["notes"]:
+            context.report.note("the Recursor's log leaves out what its packet cache answers")
+
+    def meaning(self, raw: dict[str, Any], line: Line) -> dict[str, Any]:
+        """Take structured pairs apart; tell cached from forwarded by the packets that an answer took."""
+        packets = raw.pop("packets", None)
+        do = raw.pop("do", None)
+        if packets is not None:
+            raw["status"] = _status(packets, raw["rcode"])
+        if do is not None:
+            raw["query_flags"] = columns.mapped(do, lambda d: "do" if d == "1" else None)
+            raw["status"] = columns.mapped(raw["reason"].fill_null(""), lambda r: "cached" if "HIT" in r else "local")
+        return raw
+
+    def converted(self, groups: pa.StructArray, block: Any) -> dict[str, Any]:
+        """As any pattern's; structured lines are taken apart key by key."""
+        raw = super().converted(groups, block)
+        if groups.type.num_fields == 0:
+            texts = block.lines()
+
+            def key(name: str) -> pa.Array:
+                found = pc.extract_regex(texts, pattern=rf' {name}="(?P<v>(?:[^"\\]|\\.)*)"').field("v")
+                plain = pc.replace_substring_regex(found, pattern=r"\\(.)", replacement=r"\1")
+                return pc.if_else(pc.equal(plain, ""), pa.scalar(None, pa.string()), plain)
+
+            raw["time"] = times.epoch(key("ts"))
+            raw["qname"], raw["qtype"], raw["rcode"], raw["transport"] = (
+                key("qname"),
+                key("qtype"),
+                key("rcode"),
+                key("proto"),
+            )
+            remote = pc.extract_regex(key("remote").fill_null(""), pattern=r"^\[?(?P<a>.*?)\]?:(?P<p>\d+)$")
+            raw["client"], raw["client_port"], raw["thread"] = remote.field("a"), remote.field("p"), key("mtid")
+            raw["ecs"] = key("ecs")
+            raw["latency_ms"] = columns.numbers(key("totms").fill_null(""), pa.float32())
+            out = key("outqueries")
+            raw["status"] = _status(out, raw["rcode"]) if out.null_count < len(out) else pa.nulls(len(out), pa.string())
+        return raw
+
+
+def _status(packets: pa.Array, rcode: pa.Array) -> pa.Array:
+    asked = pc.not_equal(packets.fill_null("0"), "0")
+    failed = pc.equal(rcode.fill_null("0"), "2")
+    return pc.if_else(failed, "failed", pc.if_else(asked, "forwarded", "cached"))

@@ -1,0 +1,164 @@
+"""Readers for logs whose lines are objects or delimited fields: a function from one record to one row, no more.
+
+Pure; knows jsonrows, columns and times. Keys of a row are as the groups of `patterns`.
+"""
+
+from __future__ import annotations
+
+import csv
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from dnsnb.formats import columns, jsonrows, patterns, times
+from dnsnb.formats.columns import KIND, QUERY
+from dnsnb.formats.feeding import Context
+from dnsnb.formats.lines import Block
+
+Row = dict[str, Any]
+
+
+def table(
+    rows: list[Row], numbers: list[int], context: Context, block: Block | None = None, lossy: str | None = None
+) -> pa.Table | None:
+    """Return rows as canonical events. Lists are answers; `kind` is `columns.QUERY` where a row does not say."""
+    if not rows:
+        return None
+    count = len(rows)
+    raw: dict[str, Any] = {"id": pa.array(numbers, pa.int64())}
+    keys = dict.fromkeys(k for row in rows for k in row)
+    stamps = np.full(count, times.MISSING)
+    if block is not None and block.stamps is not None:
+        stamps = block.stamps[np.searchsorted(block.numbers, np.array(numbers))]
+    own: dict[str, Any] = {}
+    for key in keys:
+        values = [row.get(key) for row in rows]
+        if key in ("time_iso", "time_utc", "time_syslog"):
+            told = patterns._TIMES[key](pa.array([None if v is None else str(v) for v in values], pa.string()), context)
+            stamps = np.where(told == times.MISSING, stamps, told)
+        elif key == "time_epoch":
+            texts = [None if v is None else v if isinstance(v, str) else repr(v) for v in values]
+            told = times.epoch(
+                pa.array([t if t is None or "e" not in t else f"{float(t):.6f}" for t in texts], pa.string())
+            )
+            stamps = np.where(told == times.MISSING, stamps, told)
+        elif key == "time_us":
+            told = np.array([v if isinstance(v, int) and abs(v) < 1 << 62 else times.MISSING for v in values], np.int64)
+            stamps = np.where(told == times.MISSING, stamps, told)
+        elif key == KIND:
+            own[key] = pa.array([QUERY if v is None else v for v in values], pa.int8())
+        elif key in columns._TYPES:
+            raw[key] = _array(values, key)
+        else:
+            own[key] = pa.array([None if v is None else str(v) for v in values], pa.string())
+    raw["time"] = stamps
+    raw.setdefault("event", "query")
+    made = columns.build(raw, count, lossy=lossy)
+    own.setdefault(KIND, columns.constant(QUERY, count, pa.int8()))
+    for key, values in own.items():
+        made = made.append_column(key, values)
+    return made
+
+
+def _array(values: list[Any], key: str) -> pa.Array:
+    kind = columns._TYPES[key]
+    if pa.types.is_dictionary(kind):
+        kind = pa.string()
+    return pa.array([jsonrows.fitted(v, kind) for v in values], kind)
+
+
+class ObjectReader:
+    """Reads JSON lines; a subclass gives `row(item)`, which returns a row, a list of rows, or None for what is no DNS."""
+
+    joiner: Any = None
+    noise = "no DNS record"
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+
+    def row(self, item: dict[str, Any]) -> Row | list[Row] | None:
+        """Return what an object says."""
+        raise NotImplementedError
+
+    def parse(self, block: Block) -> pa.Table | None:
+        """Return the events of a block."""
+        items, numbers = jsonrows.objects(block, self.context)
+        rows: list[Row] = []
+        kept: list[int] = []
+        other = 0
+        for item, number in zip(items, numbers.tolist(), strict=True):
+            try:
+                made = self.row(item)
+            except (TypeError, ValueError, AttributeError, KeyError, IndexError):
+                made = None
+            if made is None:
+                other += 1
+                continue
+            for one in made if isinstance(made, list) else [made]:
+                rows.append(one)
+                kept.append(number)
+        self.context.skip_count(self.noise, other)
+        return table(rows, kept, self.context, block)
+
+
+class DelimitedReader:
+    """Reads CSV (quotes, line breaks in quotes) or TSV; a subclass gives `row(fields)` or, with a header, `row(by_name)`."""
+
+    joiner: Any = None
+    delimiter = ","
+    quoted = True
+    header: list[str] | None = None
+    header_word: str | None = None
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self._open: tuple[int, str] | None = None
+
+    def row(self, fields: Any) -> Row | None:
+        """Return what a record says, or None when it can't be one."""
+        raise NotImplementedError
+
+    def parse(self, block: Block) -> pa.Table | None:
+        """Return the events of a block."""
+        rows: list[Row] = []
+        kept: list[int] = []
+        bad = np.zeros(len(block), bool)
+        for i, (number, line) in enumerate(zip(block.numbers.tolist(), block.lines().to_pylist(), strict=True)):
+            text = line or ""
+            if self._open is not None:
+                number, text = self._open[0], self._open[1] + "\n" + text
+            if self.quoted and text.count('"') % 2 and len(text) < 1 << 16:
+                self._open = (number, text)
+                continue
+            self._open = None
+            fields = self._fields(text)
+            if self.header_word is not None and fields and self.header_word in fields:
+                self.header = fields
+                continue
+            try:
+                made = self.row(dict(zip(self.header, fields, strict=False)) if self.header is not None else fields)
+            except (TypeError, ValueError, AttributeError, KeyError, IndexError):
+                made = None
+            if made is None:
+                bad[i] = True
+            else:
+                rows.append(made)
+                kept.append(number)
+        self.context.skip("not a record of this format", block, bad)
+        return table(rows, kept, self.context, block)
+
+    def finish(self) -> None:
+        """Report a quotation that was never closed."""
+        if self._open is not None:
+            self.context.skip_count(
+                "a quotation that is never closed", 1, [(self.context.source, self._open[0], self._open[1][:200])]
+            )
+
+    def _fields(self, text: str) -> list[str]:
+        if not self.quoted:
+            return text.split(self.delimiter)
+        try:
+            return [f.strip() for f in next(csv.reader([text], delimiter=self.delimiter, skipinitialspace=True), [])]
+        except csv.Error:
+            return []
