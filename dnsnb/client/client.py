@@ -5,8 +5,11 @@ Knows the background loop and the stream; starts nothing but its own loop.
 
 from __future__ import annotations
 
+import asyncio
+import os
 import threading
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, Self
 from urllib.parse import quote, urlsplit
 
@@ -89,9 +92,52 @@ class Client:
 
     # --- log and cache ---
 
-    def log(self, *, limit: int = 1000, before: int | None = None, after: int | None = None) -> dict[str, Any]:
-        """Return rows of the log by column, between two ids."""
-        return self._object("GET", f"/api/dns/log{_query(limit=limit, before=before, after=after)}")
+    def log(
+        self,
+        *,
+        limit: int = 1000,
+        before: int | None = None,
+        after: int | None = None,
+        order: str = "newest",
+        **filters: Any,
+    ) -> dict[str, Any]:
+        """Return a page of the log by column, between two ids; `next` is where the page after it goes on.
+
+        Filters: last, since, until, client, name, type, status, rcode, upstream, list, slower, faster; several values
+        of one are a list, or are separated by commas.
+        """
+        given = {"limit": limit, "before": before, "after": after, "order": order, **_filters(filters)}
+        return self._object("GET", f"/api/dns/log{_query(**given)}")
+
+    def export_log(
+        self, path: str | os.PathLike[str], form: str | None = None, *, guard: bool = True, **filters: Any
+    ) -> int:
+        """Write all rows that pass the filters of `log` to a file; returns its size in bytes.
+
+        `form` is csv, jsonl or parquet, by default what the file's name ends with. In CSV cells that a spreadsheet
+        would take for formulas begin with an apostrophe unless `guard` is False.
+        """
+        form = form or Path(path).suffix.removeprefix(".") or "csv"
+        given = _query(format=form, guard=int(guard), **_filters(filters))
+        return self.download(f"/api/dns/log/export{given}", path)
+
+    # --- settings ---
+
+    def config(self) -> dict[str, Any]:
+        """Return the settings, where each came from, and which wait for a restart."""
+        return self._object("GET", "/api/dns/config")
+
+    def configure(self, **settings: Any) -> dict[str, Any]:
+        """Change settings while the server runs; None puts one back to its default. All or nothing."""
+        return self._object("PATCH", "/api/dns/config", settings)
+
+    def config_schema(self) -> dict[str, Any]:
+        """Return the JSON schema of the settings."""
+        return self._object("GET", "/api/dns/config/schema")
+
+    def openapi(self) -> dict[str, Any]:
+        """Return the description of the API (OpenAPI 3.1)."""
+        return self._object("GET", "/api/openapi.json")
 
     def cache(self, *, limit: int = 100, search: str = "") -> dict[str, Any]:
         """Return what the cache holds."""
@@ -125,16 +171,48 @@ class Client:
             future.cancel()
             raise NotConnected(f"{self.url} did not answer within {self._timeout:g} s") from None
 
-    async def _request(self, method: str, path: str, body: Any) -> Any:
+    def download(self, path: str, to: str | os.PathLike[str]) -> int:
+        """Write a route's answer to a file, which is whole or not there; returns its size in bytes."""
+        if self._loop.closed:
+            raise NotConnected("this client is closed")
+        return self._loop.call(self._download, path, Path(to))
+
+    async def _download(self, path: str, to: Path) -> int:
+        headers = {"Authorization": f"Bearer {self._token}"}
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=self._timeout, sock_read=self._timeout)
+        part = to.with_name(f".{to.name}.part")
+        size = 0
+        try:
+            async with self._session().get(
+                f"{self.url}{path}", headers=headers, timeout=timeout, allow_redirects=False
+            ) as response:
+                if response.status >= 300:
+                    raise _refusal(response.status, await response.read())
+                with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+                    async for data in response.content.iter_chunked(1 << 18):
+                        size += await asyncio.to_thread(file.write, data)
+            part.replace(to)
+        except TimeoutError:
+            raise NotConnected(f"{self.url} did not answer within {self._timeout:g} s") from None
+        except aiohttp.ClientError as error:
+            raise NotConnected(f"{self.url} can't be reached: {error}") from None
+        finally:
+            part.unlink(missing_ok=True)
+        return size
+
+    def _session(self) -> aiohttp.ClientSession:
         if self._http is None:
             self._http = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=self._timeout))
+        return self._http
+
+    async def _request(self, method: str, path: str, body: Any) -> Any:
         headers = {"Authorization": f"Bearer {self._token}", "Accept": "application/json"}
         data = None
         if body is not None:
             data = orjson.dumps(body)
             headers["Content-Type"] = "application/json"
         try:
-            async with self._http.request(
+            async with self._session().request(
                 method, f"{self.url}{path}", headers=headers, data=data, allow_redirects=False
             ) as response:
                 raw = await response.read()
@@ -187,6 +265,18 @@ def _refusal(status: int, raw: bytes) -> CommandError:
 
 def _names(names: Iterable[str]) -> list[str]:
     return [names] if isinstance(names, str) else list(names)
+
+
+def _filters(filters: dict[str, Any]) -> dict[str, str]:
+    return {
+        key: value.isoformat()
+        if hasattr(value, "isoformat")
+        else ",".join(map(str, value))
+        if isinstance(value, list | tuple | set | frozenset)
+        else str(value)
+        for key, value in filters.items()
+        if value is not None
+    }
 
 
 def _query(**values: Any) -> str:

@@ -18,6 +18,7 @@ from dnsnb.config import Settings
 from dnsnb.errors import CommandError, NotConnected, SettingError
 from dnsnb.notebook.capture import Capture
 from dnsnb.notebook.explained import Explanation
+from dnsnb.notebook.logframe import read_log_pages
 from dnsnb.notebook.lookup import Lookup, look_up
 
 if TYPE_CHECKING:
@@ -153,6 +154,27 @@ class Session:
     def flush(self, *, name: str = "", suffix: str = "") -> int:
         """Empty the cache: one name, all below a suffix, or everything; returns how many answers went."""
         return int(self._open().flush_cache(name=name, suffix=suffix)["flushed"])
+
+    def configure(self, **settings: Any) -> dict[str, Any]:
+        """Change settings while the server runs; None puts one back to its default.
+
+        Returns what `changed`, and in `restart` what holds only from the next start on. Kept when the server has a
+        folder.
+        """
+        return self._open().configure(**settings)
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The server's settings."""
+        settings: dict[str, Any] = self._open().config()["settings"]
+        return settings
+
+    def log(self, *, limit: int = 100_000, **filters: Any) -> pd.DataFrame:
+        """Return rows of the kept log, oldest first, such as ``session.log(last="1h", status="blocked")``.
+
+        Filters: last, since, until, client, name, type, status, rcode, upstream, list, slower, faster.
+        """
+        return read_log_pages(self._open(), limit, filters)
 
     def capture(self) -> Capture:
         """Return a context in which this process's own look-ups go through the server."""

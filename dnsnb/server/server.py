@@ -319,6 +319,8 @@ class Server:
                 removed = [rule.text for rule in edit.removed]
                 await asyncio.to_thread(self.drivers.lists.change, name, added, removed)
                 self.policy.apply(edit)  # the event service hears of it and tells
+                names = self.policy.list(name).names
+                names.update((rule, now) for rule in edit.added if rule in names)  # the moment that is kept
             done = {
                 key: [rule.text for rule in getattr(edit, key)] for key in ("added", "already", "removed", "absent")
             }
