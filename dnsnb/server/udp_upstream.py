@@ -9,7 +9,7 @@ import socket
 from dnsnb.dns.upstream import Done
 from dnsnb.server.stream_upstream import Ids, StreamUpstream
 
-SOCKETS = 16
+SOCKETS = 32  # as many ports to guess among; more would make fewer answers come with each wake-up
 REUSE = 20_000  # questions from one port before it is changed for another
 BUFFER = 4 << 20
 MAX_IN_FLIGHT = 4096  # a socket
