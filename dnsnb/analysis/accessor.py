@@ -2,33 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial, wraps
+from typing import Any
+
 import pandas as pd
 
-from dnsnb.analysis import traffic
+from dnsnb import analysis
 
 
 class DnsAccessor:
-    """What DNS analysts ask of a frame; the functions of `dnsnb.analysis`, with the frame filled in."""
+    """What DNS analysts ask of a frame: the functions of `dnsnb.analysis`, with the frame filled in."""
 
     def __init__(self, frame: pd.DataFrame) -> None:
         if "qname" not in frame.columns:
             # pandas turns an AttributeError into "no such accessor", with our words
-            raise AttributeError(
-                f"frame.dns needs the column 'qname'; this frame has {', '.join(map(str, frame.columns))}"
-            )
+            have = ", ".join(map(str, frame.columns))
+            raise AttributeError(f"frame.dns needs the column 'qname'; this frame has {have}")
         self._frame = frame
 
-    def top(self, column: str = "qname", n: int = 10) -> pd.DataFrame:
-        """The most frequent values of a column; see `dnsnb.analysis.top`."""
-        return traffic.top(self._frame, column, n)
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        if name not in analysis.OF_A_FRAME:
+            known = ", ".join(analysis.OF_A_FRAME)
+            raise AttributeError(f"frame.dns has no analysis {name!r}; there are {known}")
+        function = getattr(analysis, name)
+        return wraps(function)(partial(function, self._frame))
 
-    def rate(self, every: str = "1min", by: str | None = None) -> pd.DataFrame:
-        """Queries in each window of time; see `dnsnb.analysis.rate`."""
-        return traffic.rate(self._frame, every, by)
+    def __dir__(self) -> list[str]:
+        return sorted(analysis.OF_A_FRAME)
 
-    def rcodes(self) -> pd.DataFrame:
-        """The mix of answers; see `dnsnb.analysis.rcodes`."""
-        return traffic.rcodes(self._frame)
+    def __repr__(self) -> str:
+        return f"<frame.dns of {len(self._frame):,} rows: {', '.join(analysis.OF_A_FRAME)}>"
 
 
 if not isinstance(getattr(pd.DataFrame, "dns", None), type):  # reloading must not warn of an override

@@ -1,0 +1,111 @@
+"""What an analysis gives: a tidy frame that says how it is to be read, and draws itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from typing import Any
+
+import pandas as pd
+
+from dnsnb.analysis.svg import Chart, bars, lines, stacked
+
+
+class Result(pd.DataFrame):
+    """A frame with `attrs`: `analysis`, `params`, `read_as` (one line), and how `plot` draws it.
+
+    What is derived of it (a slice, a sort) is a plain DataFrame again, save a copy.
+    """
+
+    @property
+    def _constructor(self) -> Any:
+        return pd.DataFrame
+
+    @property
+    def read_as(self) -> str:
+        """One line that says how to read it."""
+        return str(self.attrs.get("read_as", ""))
+
+    def plot(self, *, width: int = 640, backend: str | None = None) -> Any:  # type: ignore[override]
+        """Draw it: matplotlib's Axes where the extra `plot` is installed, else a `Chart` that displays as SVG.
+
+        `backend` "svg" or "matplotlib" chooses; `width` is the SVG's, in pixels.
+        """
+        if backend not in (None, "svg", "matplotlib"):
+            raise ValueError(f"backend: {backend!r}: must be 'svg', 'matplotlib' or None")
+        drawing = self.attrs.get("chart")
+        if not drawing:
+            raise ValueError(f"{self.attrs.get('analysis', 'this result')} has no plot: it is read as a table")
+        if backend != "svg":
+            try:
+                return _matplotlib(self, drawing)
+            except ImportError:
+                if backend == "matplotlib":
+                    raise ImportError("matplotlib is not installed; install it by: pip install 'dnsnb[plot]'") from None
+        return self.chart(width)
+
+    def chart(self, width: int = 640) -> Chart:
+        """Draw it as SVG, with nothing but the standard library."""
+        drawing = self.attrs["chart"]
+        title = self.read_as
+        if drawing["kind"] == "bars":
+            names = [_label(self, row, drawing["name"]) for row in range(len(self))]
+            return bars(names, [float(v) for v in self[drawing["value"]]], title=title, width=width)
+        series = {str(c): [None if pd.isna(v) else float(v) for v in self[c]] for c in drawing["series"](self)}
+        xs = [str(x) for x in _times(self, drawing.get("x"))]
+        maker = stacked if drawing["kind"] == "stacked" else lines
+        return maker(xs, series, title=title, width=width, unit=drawing.get("unit", ""))
+
+    def _repr_html_(self) -> str:
+        table = pd.DataFrame(self)._repr_html_() or ""  # type: ignore[operator]
+        note = f'<div style="opacity:.75;font-size:90%">{escape(self.read_as)}</div>' if self.read_as else ""
+        return f"{note}{table}"
+
+
+def result(
+    frame: pd.DataFrame, analysis: str, read_as: str, chart: dict[str, Any] | None = None, **params: Any
+) -> Result:
+    """Return a frame as a `Result`."""
+    made = Result(frame)
+    made.attrs = {"analysis": analysis, "params": params, "read_as": read_as, "chart": chart}
+    return made
+
+
+def _label(frame: pd.DataFrame, row: int, names: str | Sequence[str]) -> str:
+    columns = [names] if isinstance(names, str) else names
+    return " ".join(str(frame[c].iloc[row]) for c in columns)
+
+
+def _times(frame: pd.DataFrame, column: str | None) -> list[Any]:
+    values = frame.index if column is None else frame[column]
+    if isinstance(values.dtype, pd.DatetimeTZDtype):
+        span = values.max() - values.min() if len(values) else pd.Timedelta(0)
+        shape = "%H:%M:%S" if span < pd.Timedelta("1h") else "%H:%M" if span <= pd.Timedelta("1D") else "%m-%d %H:%M"
+        return [t.strftime(shape) for t in values]
+    return list(values)
+
+
+def _matplotlib(frame: Result, drawing: dict[str, Any]) -> Any:
+    from matplotlib import pyplot
+
+    plain = pd.DataFrame(frame)
+    _, axes = pyplot.subplots(figsize=(8, 3.2))
+    if drawing["kind"] == "bars":
+        names = [_label(frame, row, drawing["name"]) for row in range(len(frame))]
+        values = [float(v) for v in frame[drawing["value"]]]
+        axes.barh(names[::-1], values[::-1], color="#0072B2")
+    else:
+        columns = drawing["series"](frame)
+        xs = plain.index if drawing.get("x") is None else plain[drawing["x"]]
+        if drawing["kind"] == "stacked":
+            axes.stackplot(xs, *(plain[c] for c in columns), labels=[str(c) for c in columns])
+        else:
+            for column in columns:
+                axes.plot(xs, plain[column], label=str(column))
+        axes.legend(loc="upper left", fontsize="small", frameon=False)
+        axes.set_ylabel(drawing.get("unit", ""))
+    axes.set_title(frame.read_as, fontsize="small", loc="left")
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    axes.figure.tight_layout()
+    return axes

@@ -1,0 +1,205 @@
+"""Charts as SVG text with nothing but the standard library; they take on the page's own text colour, light or dark.
+
+All text is escaped: names are hostile.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from html import escape
+
+#: The status colours of every view; other series take the rest in turn.
+STATUS_COLOURS = {
+    "forwarded": "#0072B2",
+    "cached": "#56B4E9",
+    "stale": "#A6CEE3",
+    "local": "#009E73",
+    "blocked": "#D55E00",
+    "limited": "#E69F00",
+    "refused": "#999999",
+    "failed": "#CC79A7",
+}
+_SERIES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#999999", "#8C6BB1", "#74A13C", "#B15928")
+_MOST_POINTS = 600
+
+
+class Chart:
+    """An SVG drawing that a notebook displays; `svg` is its text."""
+
+    def __init__(self, svg: str) -> None:
+        self.svg = svg
+
+    def _repr_html_(self) -> str:
+        return self.svg
+
+    def __str__(self) -> str:
+        return self.svg
+
+    def __repr__(self) -> str:
+        return f"<chart, {len(self.svg)} characters of SVG>"
+
+
+def bars(names: Sequence[str], values: Sequence[float], *, title: str = "", width: int = 640) -> Chart:
+    """Return horizontal bars, each with its name and value."""
+    row, top = 20, 26 if title else 6
+    left = min(0.42 * width, 12 + 6.6 * max((min(len(n), 44) for n in names), default=0))
+    most = max((v for v in values if math.isfinite(v)), default=0) or 1
+    height = top + row * max(len(names), 1) + 6
+    parts = []
+    for number, (name, value) in enumerate(zip(names, values, strict=True)):
+        y = top + row * number
+        length = max(0.0, value / most if math.isfinite(value) else 0) * (width - left - 70)
+        parts.append(
+            f'<text x="{left - 6:.0f}" y="{y + 14}" text-anchor="end">{escape(_cut(name))}'
+            f"<title>{escape(name)}</title></text>"
+            f'<rect x="{left:.0f}" y="{y + 4}" width="{length:.1f}" height="{row - 7}" rx="1.5" fill="{_SERIES[0]}"/>'
+            f'<text x="{left + length + 5:.1f}" y="{y + 14}" class="n">{_number(value)}</text>'
+        )
+    if not names:
+        parts.append(f'<text x="8" y="{top + 14}" opacity=".7">nothing to show</text>')
+    return _drawing(width, height, title, parts)
+
+
+def stacked(
+    xs: Sequence[str],
+    series: Mapping[str, Sequence[float | None]],
+    *,
+    title: str = "",
+    width: int = 640,
+    unit: str = "",
+) -> Chart:
+    """Return bars over `xs`, the series on top of one another."""
+    xs, series = _thinned(xs, series, total=True)
+    left, bottom, top, plot = 46, 22, 44 if title else 26, 150
+    totals = [sum(v[n] or 0 for v in series.values()) for n in range(len(xs))]
+    most = _ceiling(max(totals, default=0))
+    step = (width - left - 8) / max(len(xs), 1)
+    wide = max(step - (0.6 if step > 3 else 0), 0.4)
+    parts = _axes(xs, most, left, top, plot, width, step, unit)
+    for number in range(len(xs)):
+        base = 0.0
+        for index, (name, values) in enumerate(series.items()):
+            value = values[number] or 0
+            if value:
+                y = top + plot - (base + value) / most * plot
+                parts.append(
+                    f'<rect x="{left + step * number:.2f}" y="{y:.2f}" width="{wide:.2f}" '
+                    f'height="{value / most * plot:.2f}" fill="{_colour(name, index)}"/>'
+                )
+            base += value
+    parts.append(_legend(list(series), left, 38 if title else 18))
+    return _drawing(width, top + plot + bottom, title, parts)
+
+
+def lines(
+    xs: Sequence[str],
+    series: Mapping[str, Sequence[float | None]],
+    *,
+    title: str = "",
+    width: int = 640,
+    unit: str = "",
+) -> Chart:
+    """Return one line a series over `xs`; a missing value is a gap."""
+    xs, series = _thinned(xs, series, total=False)
+    left, bottom, top, plot = 46, 22, 44 if title else 26, 150
+    most = _ceiling(max((v for values in series.values() for v in values if v is not None), default=0))
+    step = (width - left - 8) / max(len(xs), 1)
+    parts = _axes(xs, most, left, top, plot, width, step, unit)
+    for index, (name, values) in enumerate(series.items()):
+        run: list[str] = []
+        path = []
+        for number, value in enumerate(values):
+            if value is None or not math.isfinite(value):
+                run = []
+                continue
+            run.append("")
+            point = f"{left + step * (number + 0.5):.1f} {top + plot - value / most * plot:.1f}"
+            path.append(("M" if len(run) == 1 else "L") + point)
+        if path:
+            parts.append(f'<path d="{"".join(path)}" fill="none" stroke="{_colour(name, index)}" stroke-width="1.6"/>')
+    parts.append(_legend(list(series), left, 38 if title else 18))
+    return _drawing(width, top + plot + bottom, title, parts)
+
+
+def _drawing(width: int, height: float, title: str, parts: list[str]) -> Chart:
+    head = f'<text x="0" y="14" opacity=".75">{escape(title)}</text>' if title else ""
+    style = "<style>.n{font-variant-numeric:tabular-nums;opacity:.75}</style>"
+    return Chart(
+        f'<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-label="{escape(title or "chart", quote=True)}" '
+        f'viewBox="0 0 {width} {height:.0f}" width="{width}" style="max-width:100%;height:auto" fill="currentColor" '
+        f'font-family="system-ui,sans-serif" font-size="11.5">{style}{head}{"".join(parts)}</svg>'
+    )
+
+
+def _axes(
+    xs: Sequence[str], most: float, left: int, top: int, plot: int, width: int, step: float, unit: str
+) -> list[str]:
+    parts = []
+    for share in (0, 0.5, 1):
+        y = top + plot * (1 - share)
+        parts.append(
+            f'<line x1="{left}" x2="{width - 8}" y1="{y:.1f}" y2="{y:.1f}" stroke="currentColor" opacity=".15"/>'
+            f'<text x="{left - 5}" y="{y + 4:.1f}" text-anchor="end" class="n">{_number(most * share)}</text>'
+        )
+    if unit:
+        parts.append(f'<text x="{width - 8}" y="{top - 6}" text-anchor="end" opacity=".6">{escape(unit)}</text>')
+    every = max(1, math.ceil(len(xs) * 74 / max(width - left, 1)))
+    for number in range(0, len(xs), every):
+        x = left + step * (number + 0.5)
+        parts.append(
+            f'<text x="{x:.1f}" y="{top + plot + 15}" text-anchor="middle" class="n">{escape(xs[number])}</text>'
+        )
+    return parts
+
+
+def _legend(names: list[str], x: float, y: float) -> str:
+    parts = []
+    for index, name in enumerate(names[: len(_SERIES)]):
+        shown = _cut(name, 24)
+        parts.append(
+            f'<rect x="{x:.0f}" y="{y - 8}" width="8" height="8" rx="1.5" fill="{_colour(name, index)}"/>'
+            f'<text x="{x + 12:.0f}" y="{y}">{escape(shown)}</text>'
+        )
+        x += 24 + 6.4 * len(shown)
+    return "".join(parts)
+
+
+def _thinned(
+    xs: Sequence[str], series: Mapping[str, Sequence[float | None]], *, total: bool
+) -> tuple[Sequence[str], Mapping[str, Sequence[float | None]]]:
+    """Fold neighbours together when there are more points than pixels: sums of counts, else the largest."""
+    if len(xs) <= _MOST_POINTS:
+        return xs, series
+    size = math.ceil(len(xs) / _MOST_POINTS)
+    folded: dict[str, list[float | None]] = {}
+    for name, values in series.items():
+        groups = [[v for v in values[n : n + size] if v is not None] for n in range(0, len(values), size)]
+        folded[name] = [(sum(g) if total else max(g)) if g else None for g in groups]
+    return xs[::size], folded
+
+
+def _colour(name: str, index: int) -> str:
+    return STATUS_COLOURS.get(name) or _SERIES[index % len(_SERIES)]
+
+
+def _cut(text: str, most: int = 44) -> str:
+    safe = "".join(c if c.isprintable() else "�" for c in text)
+    half = (most - 1) // 2
+    return safe if len(safe) <= most else f"{safe[:half]}…{safe[-half:]}"
+
+
+def _ceiling(value: float) -> float:
+    """The next round number, so that the axis reads well."""
+    if value <= 0 or not math.isfinite(value):
+        return 1.0
+    power = 10.0 ** math.floor(math.log10(value))
+    return next(power * m for m in (1, 2, 2.5, 5, 10) if power * m >= value - 1e-12)
+
+
+def _number(value: float) -> str:
+    if not math.isfinite(value):
+        return "–"
+    if value == int(value):
+        return f"{int(value):,}"
+    return f"{value:,.1f}" if abs(value) >= 10 else f"{value:.3g}"
