@@ -11,7 +11,7 @@ const HISTORY = 5000;
 async function ask(method, path, body) {
   let response;
   try {
-    response = await fetch(path, { method, credentials: "same-origin", headers: body === undefined ? {} : { "Content-Type": "application/json" }, body: body === undefined ? undefined : JSON.stringify(body) });
+    response = await fetch(path, { method, credentials: "same-origin", headers: method === "GET" ? {} : { "Content-Type": "application/json" }, body: body === undefined ? undefined : JSON.stringify(body) });
   } catch {
     throw new Error("The server can't be reached.");
   }

@@ -53,7 +53,7 @@ export function listsSection(desk) {
   const name = input("list name", { size: 12 });
   const url = input("address (URL) of a list", { size: 34 });
   const kind = choice("Kind of the list", [["block"], ["allow"]]);
-  const file = h("input", { type: "file", class: "dnsnb-sr", tabindex: "-1", accept: "text/*,.txt,.list,.hosts,.rpz,.zone", onchange: () => addFile() });
+  const file = h("input", { type: "file", class: "dnsnb-sr", tabindex: "-1", "aria-label": "File of names to import", accept: "text/*,.txt,.list,.hosts,.rpz,.zone", onchange: () => addFile() });
   const add = button("Add list", () => addUrl());
   const preview = button("Preview", () => look());
 

@@ -42,7 +42,7 @@ export function mount(el, desk, options = {}) {
     } }, label);
     windows.append(button);
   }
-  const pause = h("button", { type: "button", class: "dnsnb-button", "aria-pressed": "false", title: "Space", onclick: () => desk.pause(!desk.paused) }, "Pause view");
+  const pause = h("button", { type: "button", class: "dnsnb-button", "aria-pressed": "false", title: "Space", onclick: () => hold(!desk.paused) }, "Pause view");
   const legend = h("span", { class: "dnsnb-legend", "aria-hidden": "true" }, ...["cached", "forwarded", "local", "blocked", "failed"].map((s) => h("span", { class: `dnsnb-is-${s}` }, h("i", {}), s)));
   const quantiles = h("span", { class: "dnsnb-muted dnsnb-quantiles", title: "Latency of the last 5 minutes. The strip below the bars shows each bar's p50, p95 and p99 on a logarithmic scale" });
   const heads = (options.dimensions || HEADS.map(([d]) => d)).map((d) => barsPane(desk, d, HEADS.find(([k]) => k === d)[1], options.most));
@@ -71,6 +71,10 @@ export function mount(el, desk, options = {}) {
   const detail = detailPane(desk, { onClose: () => choose(null), onLookup: (name, type) => lookup.ask(name, type) });
   const lookup = lookupSection(desk);
   const sections = has("controls") ? [listsSection(desk), cacheSection(desk), recordsSection(desk), settingsSection(desk), lookup] : has("table") ? [lookup] : [];
+  const hold = (on) => {
+    desk.pause(on);
+    if (!on) table.follow();
+  };
   const choose = (seq) => {
     choice = seq;
     detail.show(seq);
@@ -208,7 +212,7 @@ export function mount(el, desk, options = {}) {
       if (writing) event.stopPropagation(); // the notebook's own shortcuts are letters too
       return;
     } else if (event.key === "/") search.focus();
-    else if (event.key === " " && event.target.tagName !== "BUTTON" && event.target.tagName !== "SUMMARY") desk.pause(!desk.paused);
+    else if (event.key === " " && event.target.tagName !== "BUTTON" && event.target.tagName !== "SUMMARY") hold(!desk.paused);
     else if ((event.key === "b" || event.key === "a") && table.active !== null) {
       if (choice !== table.active) choose(table.active);
       detail.act[event.key === "b" ? "block" : "allow"]();

@@ -1,0 +1,352 @@
+"""The server's own page in a real Chromium: login, rows, filters, keyboard, commands, themes, hostile names, axe."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import struct
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect
+
+from dnsnb import simulate
+from dnsnb.notebook.doors import start
+from dnsnb.notebook.lookup import look_up
+from dnsnb.notebook.session import Session
+from tests.browser.conftest import wait_for
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(120)]
+
+#: labels as they stand on the wire: script, markup, template braces, right-to-left override, NUL, terminal escape
+HOSTILE = [
+    b"<script>alert(1)</script>",
+    b'"><img src=x onerror=alert(2)>',
+    b"{{7*7}}",
+    "\u202egnp.exe".encode(),
+    b"a\x00\x1b[31m",
+]
+
+
+@pytest.fixture(scope="module")
+def network() -> Iterator[Any]:
+    with simulate.running() as upstream:
+        yield upstream
+
+
+@pytest.fixture
+def session(network: Any) -> Iterator[Session]:
+    opened = start(name="page", upstreams=[network.address], blacklist=["ads.example.net"])
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def view(session: Session, page: Page) -> Locator:
+    log_in(session, page)
+    return page.get_by_role("region", name="DNS dashboard")
+
+
+def log_in(session: Session, page: Page) -> None:
+    page.goto(session.status["http"])
+    page.get_by_label("Token").fill(session.token or "")
+    page.keyboard.press("Enter")
+    expect(page.locator(".dnsnb-state")).to_have_text("running")
+
+
+def ask(session: Session, *names: str) -> None:
+    for name in names:
+        look_up(session.status["dns"], name)
+
+
+def rows(view: Locator) -> Locator:
+    return view.get_by_role("grid").locator("tbody tr:not([hidden])")
+
+
+def test_the_token_opens_it_and_nothing_else_does(session: Session, page: Page) -> None:
+    page.goto(session.status["http"])
+    page.get_by_label("Token").fill("not-the-token")
+    page.get_by_role("button", name="Open the dashboard").click()
+    expect(page.get_by_role("alert")).to_have_text("That is not this server's token.")
+    log_in(session, page)
+    assert "token" not in page.url
+    assert page.evaluate("document.cookie") == "", "the login cookie is for HTTP alone"
+    page.reload()
+    expect(page.locator(".dnsnb-state")).to_have_text("running")
+    page.get_by_role("button", name="Log out").click()
+    expect(page.get_by_label("Token")).to_be_visible()
+    page.reload()
+    expect(page.get_by_label("Token")).to_be_visible()
+
+
+def test_the_policy_is_strict_and_kept(session: Session, page: Page) -> None:
+    broken: list[str] = []
+    page.on("console", lambda m: broken.append(m.text) if "Content Security Policy" in m.text else None)
+    answer = page.goto(session.status["http"])
+    assert answer is not None
+    policy = answer.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    log_in(session, page)
+    ask(session, "www.example.org")
+    expect(rows(page.get_by_role("region", name="DNS dashboard")).first).to_contain_text("www.example.org")
+    assert broken == []
+    assert page.errors == []  # type: ignore[attr-defined]
+
+
+def test_rows_filters_and_the_expression(session: Session, view: Locator, page: Page) -> None:
+    ask(session, "www.example.org", "ads.example.net", "mail.example.org", "cdn.ads.example.net")
+    expect(rows(view)).to_have_count(4)
+    expect(rows(view).first).to_contain_text("cdn.ads.example.net")
+    view.get_by_role("region", name=re.compile("Status")).get_by_role("button", name=re.compile("blocked")).click()
+    expect(rows(view)).to_have_count(2)
+    chip = view.get_by_role("button", name='Remove the filter status == "blocked"')
+    expect(chip).to_be_visible()
+    # the other headers count what is left
+    expect(view.get_by_role("region", name=re.compile("Domains"))).not_to_contain_text("example.org")
+    view.get_by_role("button", name="copy as pandas").click()
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert len(eval(copied, {"session": session})) == 2  # as a person would run it
+    chip.click()
+    expect(rows(view)).to_have_count(4)
+    view.get_by_role("searchbox", name="Search the rows").fill("-ads type:a mail")
+    expect(rows(view)).to_have_count(1)
+
+
+def test_the_brush_selects_a_span(session: Session, view: Locator, page: Page) -> None:
+    ask(session, "www.example.org")
+    expect(rows(view)).to_have_count(1)
+    chart = view.get_by_role("img", name=re.compile("Queries over time"))
+    box = chart.bounding_box()
+    assert box is not None
+    middle = box["y"] + 40
+    page.mouse.move(box["x"] + 80, middle)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 180, middle, steps=4)
+    page.mouse.up()
+    expect(view.get_by_role("button", name=re.compile("Remove the filter time >="))).to_be_visible()
+    expect(rows(view)).to_have_count(0)
+    expect(view.locator(".dnsnb-empty")).to_contain_text("No row passes the filter")
+    chart.focus()
+    page.keyboard.press("Escape")
+    expect(rows(view)).to_have_count(1)
+    page.keyboard.press("ArrowLeft")
+    expect(view.get_by_role("button", name=re.compile("Remove the filter time >="))).to_be_visible()
+
+
+def test_walking_by_keyboard_and_blocking_from_a_row(session: Session, view: Locator, page: Page) -> None:
+    ask(session, "one.example.org", "two.example.org", "three.example.org")
+    expect(rows(view)).to_have_count(3)
+    grid = view.get_by_role("grid")
+    grid.focus()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowDown")
+    expect(view.locator("tr[aria-selected=true]")).to_contain_text("two.example.org")
+    active = grid.get_attribute("aria-activedescendant")
+    assert active is not None
+    assert page.locator(f"[id='{active}']").is_visible()
+    page.keyboard.press("Enter")
+    detail = view.get_by_role("region", name="The chosen query")
+    expect(detail).to_contain_text("two.example.org")
+    expect(detail.get_by_role("list", name="Why it was decided so")).to_contain_text("cache")
+    page.keyboard.press("b")
+    expect(detail.get_by_role("status")).to_contain_text("two.example.org is now on the blacklist")
+    assert look_up(session.status["dns"], "two.example.org").addresses == ["0.0.0.0"]
+    page.keyboard.press("/")
+    expect(view.get_by_role("searchbox", name="Search the rows")).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(detail).to_be_hidden()
+    grid.focus()
+    page.keyboard.press("Space")
+    expect(view.get_by_role("button", name="Resume")).to_be_visible()
+    ask(session, "while-paused.example.org")
+    expect(view.get_by_role("button", name="Resume (+1)")).to_be_visible()
+    expect(rows(view).first).not_to_contain_text("while-paused")
+    page.keyboard.press("Space")
+    expect(rows(view).first).to_contain_text("while-paused")
+
+
+def test_scrolled_rows_stand_still_and_say_how_many_are_new(session: Session, view: Locator, page: Page) -> None:
+    ask(session, *(f"n{i}.example.org" for i in range(40)))
+    expect(view.locator(".dnsnb-rows")).to_have_text("40 rows")
+    scroller = view.locator(".dnsnb-scroll")
+    scroller.evaluate("e => (e.scrollTop = 240)")
+    before = rows(view).first.inner_text()
+    ask(session, *(f"later{i}.example.org" for i in range(7)))
+    fresh = view.get_by_role("button", name=re.compile("7 new"))
+    expect(fresh).to_be_visible()
+    assert rows(view).first.inner_text() == before
+    assert view.get_by_role("grid").get_attribute("aria-rowcount") == "41"
+    fresh.click()
+    expect(rows(view).first).to_contain_text("later6.example.org")
+
+
+def test_sorting_by_a_header(session: Session, view: Locator) -> None:
+    ask(session, "b.example.org", "c.example.org", "a.example.org")
+    expect(rows(view)).to_have_count(3)
+    view.get_by_role("columnheader", name="name", exact=True).get_by_role("button").click()
+    expect(rows(view).first).to_contain_text("a.example.org")
+    expect(view.get_by_role("columnheader", name="name", exact=True)).to_have_attribute("aria-sort", "ascending")
+
+
+def test_controls_change_the_server(session: Session, view: Locator, page: Page) -> None:
+    view.get_by_label("Pause blocking").select_option("60")
+    expect(view.get_by_role("button", name=re.compile("Blocking paused"))).to_be_visible()
+    assert look_up(session.status["dns"], "ads.example.net").addresses != ["0.0.0.0"]
+    view.get_by_role("button", name=re.compile("Blocking paused")).click()
+    expect(view.get_by_label("Pause blocking")).to_be_visible()
+    assert look_up(session.status["dns"], "ads.example.net").addresses == ["0.0.0.0"]
+
+    view.locator("summary", has_text="Settings").click()
+    view.get_by_label("Blocked names get").select_option("nxdomain")
+    view.get_by_role("button", name="Apply").click()
+    expect(view.get_by_text("Applied: block_mode.")).to_be_visible()
+    assert look_up(session.status["dns"], "ads.example.net").rcode == "NXDOMAIN"
+
+    view.locator("summary", has_text="Records").click()
+    view.get_by_label("name: nas.home.example").fill("nas.home.example")
+    view.get_by_label("data: 192.168.1.10").fill("192.168.1.10")
+    page.keyboard.press("Enter")
+    expect(view.get_by_role("table", name="Local records")).to_contain_text("192.168.1.10")
+    assert look_up(session.status["dns"], "nas.home.example").addresses == ["192.168.1.10"]
+
+    view.locator("summary", has_text="Look-up").click()
+    view.get_by_label("name to look up").fill("x.ads.example.net")
+    page.keyboard.press("Enter")
+    expect(view.get_by_role("list", name="Each step of the look-up")).to_contain_text("ads.example.net")
+
+    view.locator("summary", has_text="Cache").click()
+    view.get_by_role("button", name="Flush all").click()
+    expect(view.get_by_text(re.compile(r"\d+ answers flushed"))).to_be_visible()
+
+
+def test_a_lost_server_gives_one_warning_and_comes_back(network: Any, page: Page) -> None:
+    session = start(name="page-lost", upstreams=[network.address])
+    log_in(session, page)
+    assert session.settings is not None
+    assert session.handle is not None
+    address = session.handle.http.removeprefix("http://")
+    token = session.handle.token
+    session.close()
+    warning = page.locator(".dnsnb-warning")
+    expect(warning).to_have_count(1)
+    expect(warning).to_contain_text("Connection to the server lost", timeout=10_000)
+    again = start(name="page-lost", http=address, token=token, upstreams=[network.address])
+    try:
+        expect(warning).to_be_hidden(timeout=20_000)
+        ask(again, "after.example.org")
+        expect(rows(page.get_by_role("region", name="DNS dashboard")).first).to_contain_text("after.example.org")
+    finally:
+        again.close()
+
+
+def test_hostile_names_are_text_everywhere(session: Session, view: Locator, page: Page) -> None:
+    import socket
+
+    host, _, port = session.status["dns"].rpartition(":")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.settimeout(5)
+        for number, label in enumerate([*HOSTILE, b"x" * 63]):
+            tail = (
+                b"\x07example\x03org\x00"
+                if number < len(HOSTILE)
+                else b"\x3f" + b"y" * 63 + b"\x3f" + b"z" * 63 + b"\x00"
+            )
+            name = bytes([len(label)]) + label + tail
+            sock.sendto(struct.pack("!6H", number, 0x100, 1, 0, 0, 0) + name + b"\0\1\0\1", (host, int(port)))
+            sock.recv(4096)
+    expect(rows(view)).to_have_count(6)
+    rows(view).filter(has_text="script").first.click()
+    expect(view.get_by_role("region", name="The chosen query")).to_contain_text("<script>")
+    view.get_by_role("region", name="The chosen query").get_by_role("button", name="Only this domain").click()
+    assert page.evaluate("document.querySelectorAll('.dnsnb script, .dnsnb img').length") == 0
+    text = view.inner_text()
+    assert "\u202e" not in text
+    assert "\x00" not in text
+    assert page.errors == []  # type: ignore[attr-defined]
+    page_html = session.dashboard._repr_mimebundle_()[0]["text/html"]
+    assert "<script" not in page_html
+    assert "<img" not in page_html
+    assert "{{" not in page_html
+
+
+@pytest.mark.parametrize("width", [700, 1600])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_both_themes_at_both_widths(
+    session: Session, browser: Browser, width: int, scheme: Any, tmp_path: Path
+) -> None:
+    context = browser.new_context(viewport={"width": width, "height": 1200}, color_scheme=scheme)
+    try:
+        page = context.new_page()
+        log_in(session, page)
+        ask(session, "www.example.org", "ads.example.net")
+        view = page.get_by_role("region", name="DNS dashboard")
+        expect(rows(view)).to_have_count(2)
+        grid = view.get_by_role("grid")
+        assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth"), "too wide"
+        dark = page.locator(".dnsnb.dnsnb-dark").count() == 1
+        assert dark == (scheme == "dark")
+        assert grid.get_by_role("columnheader", name="upstream").is_visible() == (width == 1600)
+        for kept in ("time", "name", "status"):
+            expect(grid.get_by_role("columnheader", name=kept, exact=True)).to_be_visible()
+        assert len(page.screenshot(path=tmp_path / "page.png")) > 10_000
+        other: Any = "light" if scheme == "dark" else "dark"
+        page.emulate_media(color_scheme=other)
+        expect(page.locator(".dnsnb.dnsnb-dark")).to_have_count(1 if other == "dark" else 0)
+    finally:
+        context.close()
+
+
+@pytest.fixture(scope="session")
+def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The source of axe-core, from the package registry."""
+    npm = shutil.which("npm")
+    if npm is None:
+        pytest.skip("npm is not installed")
+    folder = tmp_path_factory.mktemp("axe")
+    run = subprocess.run(
+        [npm, "install", "--no-save", "--no-audit", "--no-fund", "--prefix", str(folder), "axe-core@4"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    if run.returncode:
+        pytest.skip(f"axe-core can't be had: {run.stderr[-200:]}")
+    return (folder / "node_modules" / "axe-core" / "axe.min.js").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_no_serious_violation(session: Session, browser: Browser, axe: str, scheme: Any) -> None:
+    context = browser.new_context(viewport={"width": 1400, "height": 1600}, color_scheme=scheme, bypass_csp=True)
+    try:
+        page = context.new_page()
+        page.goto(session.status["http"])
+        assert serious(page, axe) == []
+        log_in(session, page)
+        ask(session, "www.example.org", "ads.example.net", "nx-30-5.example.org")
+        view = page.get_by_role("region", name="DNS dashboard")
+        expect(rows(view)).to_have_count(3)
+        view.get_by_role("region", name=re.compile("Status")).get_by_role("button").first.click()
+        rows(view).first.click()
+        for summary in view.locator("summary").all():
+            if summary.evaluate("e => !e.parentElement.open"):
+                summary.click()
+        wait_for(
+            lambda: view.get_by_role("table", name="Answers in the cache").locator("td").count() > 1, 5, "no cache"
+        )
+        assert serious(page, axe) == []
+    finally:
+        context.close()
+
+
+def serious(page: Page, axe: str) -> list[str]:
+    page.evaluate(axe)
+    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+    return [
+        f"{v['impact']} {v['id']}: {v['help']}: {v['nodes'][0]['html'][:160]} {v['nodes'][0].get('failureSummary')}"
+        for v in found["violations"]
+        if v["impact"] in ("serious", "critical")
+    ]
