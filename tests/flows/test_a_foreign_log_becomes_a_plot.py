@@ -43,5 +43,5 @@ def test_a_foreign_log_becomes_a_plot(tmp_path: Path) -> None:
 def test_what_is_no_log_says_so(tmp_path: Path) -> None:
     path = tmp_path / "letter.txt"
     path.write_text("Dear Anna,\nthe weather is fine here.\n", encoding="utf-8")
-    with pytest.raises(LogFormatError, match="letter.txt"):
+    with pytest.raises(LogFormatError, match=r"letter\.txt"):
         dnsnb.read_log(path)
