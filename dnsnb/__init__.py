@@ -30,6 +30,7 @@ _DOORS = {
     "summary": "dnsnb.analysis",
     "compare": "dnsnb.analysis",
 }
+_FRAMES = ("read_log", "scan_log", "simulate")
 _ROOMS = ("analysis", "simulate", "formats", "errors", "schema")
 
 if TYPE_CHECKING:
@@ -48,6 +49,8 @@ if TYPE_CHECKING:
 def __getattr__(name: str) -> Any:
     from importlib import import_module
 
+    if name in _FRAMES:
+        import_module("dnsnb.analysis.accessor")  # what they give has `.dns`
     if name in _DOORS:
         return getattr(import_module(_DOORS[name]), name)
     if name in _ROOMS:
