@@ -150,11 +150,11 @@ const DRIVERS = { log_driver: ["memory", "console", "file", "sqlite", "parquet"]
 
 export function settingsSection(desk) {
   const told = speaker();
-  const upstreams = h("textarea", { class: "dnsnb-input dnsnb-code", rows: 3, "aria-label": "Upstreams, one a line" });
-  const mode = choice("Block mode", BLOCK_MODES);
-  const days = h("input", { type: "number", min: "0.01", step: "any", class: "dnsnb-input", "aria-label": "Days that the log is kept" });
-  const rows = h("input", { type: "number", min: "0", class: "dnsnb-input", "aria-label": "Rows of the log kept at most" });
-  const drivers = Object.fromEntries(Object.entries(DRIVERS).map(([key, names]) => [key, choice(key.replace("_", " "), names.map((n) => [n]))]));
+  const upstreams = h("textarea", { class: "dnsnb-input dnsnb-code", rows: 3 });
+  const mode = choice(null, BLOCK_MODES);
+  const days = h("input", { type: "number", min: "0.01", step: "any", class: "dnsnb-input" });
+  const rows = h("input", { type: "number", min: "0", class: "dnsnb-input" });
+  const drivers = Object.fromEntries(Object.entries(DRIVERS).map(([key, names]) => [key, choice(null, names.map((n) => [n]))]));
   const info = h("dl", { class: "dnsnb-fields" });
   const save = h("button", { type: "submit", class: "dnsnb-button" }, "Apply");
   let held = {};
