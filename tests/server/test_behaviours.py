@@ -648,3 +648,106 @@ async def test_edge_many_expensive_messages_cost_little(wire: Wire) -> None:
     await wire.send(*hostile, replies=len(hostile), wait=0.3)
     assert time.process_time() - began < 0.5
     await wire.alive()
+
+
+async def test_tcp_07_who_says_nothing_or_half_a_word_is_hung_up_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    from dnsnb.server import listeners
+
+    monkeypatch.setattr(listeners, "IDLE_SECONDS", 0.2)
+    async with house() as wire:
+        streams = [await asyncio.open_connection(*wire.where) for _ in range(2)]
+        streams[1][1].write(b"\0")
+        async with asyncio.timeout(5):
+            for reader, writer in streams:
+                assert await reader.read() == b""
+                writer.close()
+        await wire.alive()
+
+
+async def test_tcp_09_a_crowd_of_connections_shuts_nobody_out(wire: Wire) -> None:
+    crowd = [await asyncio.open_connection(*wire.where) for _ in range(200)]
+    try:
+        await wire.alive()
+        found = await wire.tcp(dns.message.make_query("new.test", "A").to_wire())
+        assert dns.message.from_wire(found[0]).answer
+    finally:
+        for _, writer in crowd:
+            writer.close()
+
+
+async def test_rrl_01_a_flood_from_one_asker_is_told_to_use_tcp() -> None:
+    async with house(rate_limit=50, rate_burst=20) as wire:
+        packets = [header(ident=n) + name(f"n{n}.test") + IN_A for n in range(300)]
+        found = await wire.send(*packets, replies=300, wait=1.5)
+        cut = [m for m in found if m[2] & 2]
+        assert len(cut) > 200
+        assert all(len(m) < 60 for m in cut)
+        assert len(wire.liar.asked) < 100
+        over_tcp = await wire.tcp(dns.message.make_query("calm.test", "A").to_wire())
+        assert over_tcp
+
+
+async def test_fwd_01_a_dead_upstream_costs_little_and_comes_back() -> None:
+    dead = [True]
+
+    def moody(liar: Liar, query: dns.message.Message, transport: str, send: Any) -> None:
+        if not dead[0]:
+            send(address(query))
+
+    async with Liar(moody).run() as one, Liar().run() as two:
+        upstreams = [f"127.0.0.1:{one.port}", f"127.0.0.1:{two.port}"]
+        async with Server(upstreams=upstreams) as server:
+            wire = Wire(server, one)
+            began = time.perf_counter()
+            assert (await wire.ask("first.test")).answer
+            assert time.perf_counter() - began < 1.5
+            for n in range(3):
+                began = time.perf_counter()
+                assert (await wire.ask(f"next{n}.test")).answer
+            assert time.perf_counter() - began < 0.5  # it is known to be down by now
+            dead[0] = False
+            target = server.forwarder.targets[0]
+            target.down_until = 0.0  # as if its time had passed
+            await wire.ask("probe.test")
+            async with asyncio.timeout(5):
+                while target.state != "up":
+                    await wire.ask(f"again{time.monotonic_ns()}.test")
+
+
+async def test_fwd_04_stale_answers_while_upstreams_are_away() -> None:
+    away = [False]
+
+    def fades(liar: Liar, query: dns.message.Message, transport: str, send: Any) -> None:
+        if not away[0]:
+            send(address(query, ttl=1))
+
+    async with house(fades, prefetch=False) as wire:
+        await wire.ask("old.test")
+        away[0] = True
+        entry = next(entry for _, entry in wire.server.engine.cache.items())
+        entry.expires = wire.server.engine.clock() - 1
+        wire.server.engine.forget()
+        began = time.perf_counter()
+        reply = await wire.ask("old.test", use_edns=0)
+        assert time.perf_counter() - began < 2.5
+        assert reply.answer[0].ttl <= 30
+        assert [o.code for o in reply.options] == [3]
+        wire.server.policy.edit("blacklist", add=["old.test"])
+        reply = await wire.ask("old.test", use_edns=0)
+        assert [o.code for o in reply.options] == [15]  # a rule made meanwhile holds for what is stale
+
+
+async def test_fwd_08_a_server_that_is_its_own_upstream_does_not_storm() -> None:
+    async with Liar().run() as liar, Server(upstreams=[f"127.0.0.1:{liar.port}"]) as server:
+        from dnsnb.dns.upstream import Target
+        from dnsnb.server.upstreams import open_upstreams
+
+        looped = open_upstreams([server.dns_address])
+        server.forwarder.targets = [Target(looped[0])]
+        try:
+            wire = Wire(server, liar)
+            reply = await wire.ask("loop.test")
+            assert reply.rcode() == 2
+            assert server.forwarder.targets[0].sent < 50
+        finally:
+            looped[0].close()
