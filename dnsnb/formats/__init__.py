@@ -12,7 +12,10 @@ from dnsnb.formats.table import FORMATS, Format
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["FORMATS", "Format", "read_log"]
+    from dnsnb.formats.dnstap_listener import DnstapListener
+    from dnsnb.formats.follow import Follower
+
+__all__ = ["FORMATS", "Format", "follow", "listen", "read_log", "scan_log"]
 
 
 def read_log(
@@ -39,3 +42,46 @@ def read_log(
     from dnsnb.formats import reading
 
     return reading.read_log(source, format=format, tz=tz, year=year, errors=errors, rows=rows, template=template)
+
+
+def scan_log(
+    source: Any,
+    *,
+    cache: Any = None,
+    progress: bool = True,
+    memory_limit: str = "1GB",
+    report: Any = None,
+    **settings: Any,
+) -> Any:
+    """Return any DNS log, also one larger than memory, as a lazy DuckDB relation with the columns of `read_log`.
+
+    Parquet is read where it lies. Anything else is converted once, in a stream, to Parquet in the folder `cache` (default: the
+    user's cache), with `name_length`, `name_labels` and `name_entropy` beside each name; a bar shows how far it is. `memory_limit` is
+    DuckDB's; beyond it, it spills. `report` may be an `ImportReport` to be filled. Further settings are as for `read_log`.
+
+    Needs the extra: ``pip install 'dnsnb[scan]'``; raises DnsnbError without it, else what `read_log` raises.
+    """
+    from dnsnb.formats import scan
+
+    return scan.scan_log(source, cache=cache, progress=progress, memory_limit=memory_limit, report=report, **settings)
+
+
+def follow(path: Any, sink: Any = None, *, start: str = "end", interval_s: float = 0.2, **settings: Any) -> Follower:
+    """Follow a log that another system is writing, through rotation and truncation, until `.close()`.
+
+    Rows go to `sink` (an object with `extend(columns)`, such as a LiveFrame, or a function of columns) and to `.frame`, the newest
+    million. `start` is ``"end"`` or ``"beginning"``. Further settings are as for `read_log`; raises as it does.
+    """
+    from dnsnb.formats.follow import Follower
+
+    return Follower(path, sink, start=start, interval_s=interval_s, **settings)
+
+
+def listen(address: str, sink: Any = None) -> DnstapListener:
+    """Receive dnstap from unbound, BIND, dnsdist, CoreDNS … on ``"unix:/path"`` or ``"host:port"``, until `.close()`.
+
+    Rows go to `sink` and `.frame` as with `follow`. Raises SettingError when it can't listen there.
+    """
+    from dnsnb.formats.dnstap_listener import DnstapListener
+
+    return DnstapListener(address, sink)

@@ -83,7 +83,7 @@ class Feed:
     def feed(self, data: bytes, flush: bool = False) -> Iterator[pa.Table]:
         """Take bytes; yield what is complete. With `flush` the whole lines so far are parsed at once."""
         if self.row.kind == "bytes":
-            yield from self._done(self.reader.feed(data))
+            yield from self.settle(self.reader.feed(data))
             return
         if not self._started and data:
             self._started = True
@@ -110,11 +110,11 @@ class Feed:
     def finish(self) -> Iterator[pa.Table]:
         """Parse what is left, and yield the rows that still waited for an answer."""
         if self.row.kind == "bytes":
-            yield from self._done(self.reader.finish())
+            yield from self.settle(self.reader.finish())
         else:
             yield from self._tail()
             if hasattr(self.reader, "finish"):
-                yield from self._done(self.reader.finish())
+                yield from self.settle(self.reader.finish())
         if self.joiner is not None:
             if self.joiner.unpaired:
                 self.context.report.note(
@@ -122,7 +122,7 @@ class Feed:
                 )
             left = self.joiner.finish()
             if left is not None and len(left):
-                yield self._finished(left)
+                yield self.finished(left)
 
     def _opening(self, data: bytes) -> bytes:
         import codecs
@@ -162,9 +162,10 @@ class Feed:
                 block, self.wrapper, self.context.clock, lambda why, mask: self.context.skip(why, outer, mask)
             )
         if len(block):
-            yield from self._done(self.reader.parse(block))
+            yield from self.settle(self.reader.parse(block))
 
-    def _done(self, events: pa.Table | None) -> Iterator[pa.Table]:
+    def settle(self, events: pa.Table | None) -> Iterator[pa.Table]:
+        """Count and join a reader's events; yield the rows that are complete."""
         if events is None or not len(events):
             return
         self.context.report["events"] += len(events)
@@ -178,7 +179,7 @@ class Feed:
             events = events.drop_columns(own)
         rows = events if self.joiner is None else self.joiner.feed(events)
         if len(rows):
-            yield self._finished(rows)
+            yield self.finished(rows)
 
     def _watch(self, events: pa.Table) -> None:
         if "time" not in events.column_names or getattr(self.joiner, "by_time", False):
@@ -189,7 +190,8 @@ class Feed:
             self.context.report["clock_steps"] += int((steps < -60_000_000).sum())
             self._before = int(micros[-1])
 
-    def _finished(self, rows: pa.Table) -> pa.Table:
+    def finished(self, rows: pa.Table) -> pa.Table:
+        """Return rows with the schema's columns, counted."""
         table = columns.finish(rows, self.context.source, self.context.events)
         self.context.report["rows"] += len(table)
         return table

@@ -47,6 +47,10 @@ class Options:
         self.format, self.tz, self.year, self.errors, self.template = format, tz, year, errors, template
         self.events = rows == "events"
 
+    def key(self) -> tuple[Any, ...]:
+        """Return what tells one way of reading from another."""
+        return self.format, str(self.tz), self.year, self.errors, self.template, self.events
+
 
 def read_log(source: Any, **settings: Any) -> pd.DataFrame:
     """Return a DNS log as a frame; the door `dnsnb.formats.read_log` says how."""
@@ -74,9 +78,18 @@ def conclude(report: ImportReport, table: pa.Table, begun: float) -> None:
         )
 
 
-def tables(source: Any, options: Options, report: ImportReport) -> Iterator[pa.Table]:
-    """Yield finished tables (schema, then extras) of all files that a source names, rotated sets as one log."""
-    inputs = opening.find(source, report)
+def tables(source: Any, options: Options, report: ImportReport, *, ordered: bool = True) -> Iterator[pa.Table]:
+    """Yield finished tables (schema, then extras) of all files that a source names, rotated sets as one log.
+
+    With `ordered` the rows of a log that joins come in the order of its lines, at the price of holding them.
+    """
+    yield from tables_of(opening.find(source, report), options, report, ordered=ordered)
+
+
+def tables_of(
+    inputs: list[opening.Input], options: Options, report: ImportReport, *, ordered: bool = True
+) -> Iterator[pa.Table]:
+    """As `tables`, for inputs that were found already."""
     refused: list[LogFormatError] = []
     plans: list[tuple[opening.Input, Format, str | None]] = []
     for one in inputs:
@@ -95,9 +108,7 @@ def tables(source: Any, options: Options, report: ImportReport) -> Iterator[pa.T
     report["files"] = [one.name for one, _, _ in plans]
     report["format"] = ", ".join(dict.fromkeys(row.name for _, row, _ in plans))
     for group in _sets(plans):
-        joined = [t for t in _read_set(group, options, report) if len(t)]
-        if joined:
-            yield from joined
+        yield from _read_set(group, options, report, ordered)
 
 
 def recognise(one: opening.Input, options: Options) -> tuple[Format, str | None]:
@@ -161,7 +172,7 @@ def _sets(
 
 
 def _read_set(
-    group: list[tuple[opening.Input, Format, str | None]], options: Options, report: ImportReport
+    group: list[tuple[opening.Input, Format, str | None]], options: Options, report: ImportReport, ordered: bool
 ) -> Iterator[pa.Table]:
     first, row, wrapper = group[0]
     clock = Clock(report, options.tz, options.year, first.modified)
@@ -176,7 +187,7 @@ def _read_set(
                 yield table
         return
     feed = Feed(row, context, wrapper)
-    found: list[pa.Table] = []
+    found: list[pa.Table] | None = [] if ordered else None
     order: dict[str, int] = {}
     for place, (one, _, _) in enumerate(group):
         name = one.path.name if one.path is not None else one.name
@@ -192,9 +203,9 @@ def _read_set(
         yield _in_line_order(pa.concat_tables(found, promote_options="permissive"), order)
 
 
-def _held(parts: Iterator[pa.Table], feed: Feed, found: list[pa.Table]) -> Iterator[pa.Table]:
+def _held(parts: Iterator[pa.Table], feed: Feed, found: list[pa.Table] | None) -> Iterator[pa.Table]:
     """Pass tables on; those of a format that joins are kept back, to be put in the order of their lines."""
-    if feed.joiner is None:
+    if feed.joiner is None or found is None:
         yield from parts
     else:
         found.extend(parts)

@@ -1,0 +1,266 @@
+"""A dnstap receiver: Frame Streams over a unix or TCP socket, with the bidirectional handshake or without.
+
+A thread for each sender (unbound, BIND, dnsdist, CoreDNS …), bounded; what they send goes to a sink by columns, as `follow` does.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from dnsnb.errors import SettingError
+from dnsnb.formats import dnstap
+from dnsnb.formats.dnstap import ACCEPT, CONTENT, FINISH, READY, START, STOP
+from dnsnb.formats.feeding import Context, Feed
+from dnsnb.formats.follow import Live
+from dnsnb.formats.table import FORMATS
+from dnsnb.formats.times import Clock
+
+MOST_SENDERS = 32
+FLUSH_S = 0.2
+SETTLE_S = 3.0
+
+
+class DnstapListener(Live):
+    """Listens on ``unix:/path`` or ``host:port`` (port 0: any; see `address`) until closed."""
+
+    def __init__(self, address: str, sink: Any = None, *, limit: int = 1_000_000) -> None:
+        super().__init__(sink, limit)
+        self.report["format"] = "dnstap"
+        self.refused = 0
+        self._path: Path | None = None
+        self._socket = self._listen(address)
+        self._lock = threading.Lock()
+        self._senders: set[socket.socket] = set()
+        self._threads: list[threading.Thread] = []
+        self._closed = threading.Event()
+        self._acceptor = threading.Thread(target=self._accept, name="dnsnb-dnstap", daemon=True)
+        self._acceptor.start()
+
+    @property
+    def address(self) -> str:
+        """Where senders connect to: ``unix:/path`` or ``host:port``."""
+        if self._path is not None:
+            return f"unix:{self._path}"
+        host, port = self._socket.getsockname()[:2]
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+    def close(self) -> None:
+        """Stop listening and let all senders go; what waited for an answer is given as it is."""
+        self._closed.set()
+        self._wake()
+        self._acceptor.join(10)
+        with self._lock:
+            senders = list(self._senders)
+        for sender in senders:
+            try:
+                sender.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+        for thread in self._threads:
+            thread.join(10)
+        self._socket.close()
+        if self._path is not None:
+            self._path.unlink(missing_ok=True)
+
+    def __enter__(self) -> DnstapListener:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<DnstapListener {self.address if not self._closed.is_set() else 'closed'}, {len(self._senders)} senders, {self.report['rows']:,} rows>"
+
+    def _listen(self, address: str) -> socket.socket:
+        if address.startswith("unix:"):
+            self._path = Path(address.removeprefix("unix:"))
+            if self._path.exists() and stat.S_ISSOCK(os.stat(self._path).st_mode):
+                if _alive(self._path):
+                    raise SettingError("address", address, "another process is listening there")
+                self._path.unlink()
+            listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            target: Any = str(self._path)
+        else:
+            host, _, port = address.rpartition(":")
+            if not host or not port.isdigit() or int(port) > 65535:
+                raise SettingError("address", address, "must be 'unix:/path/to.sock' or 'host:port'")
+            host = host.strip("[]")
+            family = socket.AF_INET6 if ":" in host else socket.AF_INET
+            listener = socket.socket(family, socket.SOCK_STREAM)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            target = (host, int(port))
+        try:
+            listener.bind(target)
+            listener.listen(16)
+        except OSError as error:
+            listener.close()
+            raise SettingError("address", address, f"can't listen there: {error.strerror}") from None
+        return listener
+
+    def _wake(self) -> None:
+        try:
+            with socket.socket(self._socket.family, socket.SOCK_STREAM) as knock:
+                knock.settimeout(1)
+                knock.connect(str(self._path) if self._path is not None else self._socket.getsockname())
+        except OSError:
+            pass
+
+    def _accept(self) -> None:
+        while not self._closed.is_set():
+            try:
+                sender, _ = self._socket.accept()
+            except OSError:
+                return
+            if self._closed.is_set():
+                sender.close()
+                return
+            with self._lock:
+                full = len(self._senders) >= MOST_SENDERS
+                if not full:
+                    self._senders.add(sender)
+            if full:
+                self.refused += 1
+                sender.close()
+                continue
+            self._threads = [t for t in self._threads if t.is_alive()]
+            thread = threading.Thread(target=self._serve, args=(sender,), name="dnsnb-dnstap-sender", daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def _serve(self, sender: socket.socket) -> None:
+        try:
+            self._receive(sender)
+        except (OSError, _NotFrames) as error:
+            self.report.note(f"a sender was let go: {error}")
+        except Exception as error:  # noqa: BLE001 - the thread's edge: kept for whoever looks
+            self.error = error
+        finally:
+            sender.close()
+            with self._lock:
+                self._senders.discard(sender)
+
+    def _receive(self, sender: socket.socket) -> None:
+        context = Context(self.report, Clock(self.report, "UTC", None, time.time()), "dnstap")
+        feed = Feed(FORMATS["dnstap"], context)
+        reader: dnstap.Reader = feed.reader
+        frames = _Frames(sender)
+        both_ways = False
+        flushed = heard = time.monotonic()
+        while True:
+            frame = frames.next(FLUSH_S)
+            now = time.monotonic()
+            if isinstance(frame, tuple):
+                kind, content = frame
+                if kind == READY:
+                    if content and CONTENT not in content:
+                        raise _NotFrames(f"it offers {content!r}, not {CONTENT.decode()}")
+                    both_ways = True
+                    sender.sendall(_control(ACCEPT, CONTENT))
+                elif kind == START and content and CONTENT not in content:
+                    raise _NotFrames(f"it sends {content!r}, not {CONTENT.decode()}")
+                elif kind == STOP:
+                    if both_ways:
+                        sender.sendall(_control(FINISH))
+                    break
+            elif frame is None:
+                break
+            elif frame:
+                reader.frame(frame)
+                heard = now
+            if now - flushed >= FLUSH_S or not frame:
+                flushed = now
+                self._give(feed, reader)
+            if now - heard > SETTLE_S and feed.joiner is not None and feed.joiner.waiting is not None:
+                left = feed.joiner.finish()
+                if left is not None and len(left):
+                    self._hand(feed.finished(left))
+        self._give(feed, reader)
+        for table in feed.finish():
+            self._hand(table)
+
+    def _give(self, feed: Feed, reader: dnstap.Reader) -> None:  # type: ignore[override]
+        for table in feed.settle(reader.flush()):
+            self._hand(table)
+
+    def _hand(self, table: Any) -> None:
+        with self._lock:
+            self._take(table)
+
+
+class _NotFrames(Exception):  # noqa: N818 - says what the sender is not sending
+    pass
+
+
+class _Frames:
+    """Cuts what a socket sends into frames: bytes are data, (type, [content types]) is control, b"" means "nothing for now", None the end."""
+
+    def __init__(self, sender: socket.socket) -> None:
+        self.sender = sender
+        self._held = bytearray()
+        self._over = False
+
+    def next(self, timeout_s: float) -> Any:
+        while True:
+            frame = self._cut()
+            if frame is not None:
+                return frame
+            if self._over:
+                return None
+            self.sender.settimeout(timeout_s)
+            try:
+                piece = self.sender.recv(1 << 18)
+            except TimeoutError:
+                return b""
+            if not piece:
+                self._over = True
+            self._held += piece
+
+    def _cut(self) -> Any:
+        held = self._held
+        if len(held) < 4:
+            return None
+        length = int.from_bytes(held[:4])
+        if length:
+            if length > dnstap.LONGEST:
+                raise _NotFrames(f"a frame of {length} octets")
+            if len(held) < 4 + length:
+                return None
+            frame = bytes(held[4 : 4 + length])
+            del held[: 4 + length]
+            return frame
+        if len(held) < 8:
+            return None
+        size = int.from_bytes(held[4:8])
+        if not 4 <= size <= 512:
+            raise _NotFrames(f"a control frame of {size} octets")
+        if len(held) < 8 + size:
+            return None
+        body = bytes(held[8 : 8 + size])
+        del held[: 8 + size]
+        kind, at, content = int.from_bytes(body[:4]), 4, []
+        while at + 8 <= len(body) and int.from_bytes(body[at : at + 4]) == 1:
+            width = int.from_bytes(body[at + 4 : at + 8])
+            content.append(body[at + 8 : at + 8 + width])
+            at += 8 + width
+        return kind, content
+
+
+def _control(kind: int, content: bytes | None = None) -> bytes:
+    body = kind.to_bytes(4) + (b"" if content is None else (1).to_bytes(4) + len(content).to_bytes(4) + content)
+    return bytes(4) + len(body).to_bytes(4) + body
+
+
+def _alive(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as knock:
+        knock.settimeout(1)
+        try:
+            knock.connect(str(path))
+        except OSError:
+            return False
+        return True

@@ -1,0 +1,164 @@
+"""`scan_log`: logs larger than memory. Text is converted once, in a stream, to Parquet; DuckDB reads that lazily.
+
+The cache is keyed by each file's path, size and time, and by the settings; it is bounded. Needs the extra `scan`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from dnsnb import schema
+from dnsnb.errors import DnsnbError
+from dnsnb.formats import columns, namefeatures, opening, reading
+from dnsnb.formats.report import ImportReport
+
+GROUP_ROWS = 1_000_000
+GROUP_BYTES = 192 << 20
+CACHE_BYTES = 50 << 30
+VERSION = 1
+
+
+def scan_log(
+    source: Any,
+    *,
+    cache: Any = None,
+    progress: bool = True,
+    memory_limit: str = "1GB",
+    report: ImportReport | None = None,
+    **settings: Any,
+) -> Any:
+    """Return a DuckDB relation; the door `dnsnb.formats.scan_log` says how."""
+    duckdb = _needed("duckdb")
+    report = ImportReport() if report is None else report
+    options = reading.Options(**settings)
+    inputs = opening.find(source, report)
+    plain = [one for one in inputs if one.path is not None and one.head[:4] == b"PAR1"]
+    paths = [str(one.path) for one in plain]
+    rest = [one for one in inputs if one not in plain]
+    if rest:
+        folder = Path(cache) if cache is not None else cache_folder()
+        paths.append(str(converted(rest, options, folder, progress, report)))
+    connection = duckdb.connect(config={"memory_limit": memory_limit, "temp_directory": os.fspath(_spill(cache))})
+    connection.execute("SET TimeZone = 'UTC'")
+    return connection.read_parquet(paths, union_by_name=True)
+
+
+def converted(
+    inputs: list[opening.Input], options: reading.Options, folder: Path, progress: bool, report: ImportReport
+) -> Path:
+    """Return the Parquet file of a set of logs, written now unless it is there already and nothing has changed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    key = hashlib.sha256(repr((VERSION, [_mark(one) for one in inputs], options.key())).encode()).hexdigest()[:24]
+    target = folder / f"scan-{key}.parquet"
+    if target.exists() and all(one.path is not None for one in inputs):
+        os.utime(target)
+        report.note(f"taken from {target}, converted before")
+        return target
+    partial = folder / f"scan-{key}.{os.getpid()}.partial"
+    try:
+        to_parquet(reading.tables_of(inputs, options, report, ordered=False), partial, _shown(inputs, progress))
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)
+    _prune(folder, keep=target)
+    return target
+
+
+def to_parquet(tables: Iterator[pa.Table], path: Path, tick: Any = None) -> int:
+    """Write finished tables as one Parquet file (zstd, row groups of a million), with the name features; return the rows."""
+    import pyarrow.parquet as pq
+
+    wanted = file_schema()
+    held: list[pa.Table] = []
+    count = size = total = 0
+    with pq.ParquetWriter(path, wanted, compression="zstd", use_dictionary=True) as writer:
+        for table in tables:
+            fitted = _fitted(namefeatures.with_features(table), wanted)
+            held.append(fitted)
+            count += len(fitted)
+            size += fitted.nbytes
+            if count >= GROUP_ROWS or size >= GROUP_BYTES:
+                writer.write_table(pa.concat_tables(held).unify_dictionaries())
+                total += count
+                held, count, size = [], 0, 0
+            if tick is not None:
+                tick()
+        if held:
+            writer.write_table(pa.concat_tables(held).unify_dictionaries())
+    if tick is not None:
+        tick(True)
+    return total + count
+
+
+def file_schema() -> pa.Schema:
+    """Return the columns of a converted log: the frame's, all extras, the name features."""
+    fields = [*schema.arrow_schema(), *(pa.field(n, k) for n, (k, _) in columns.EXTRAS.items()), *namefeatures.FIELDS]
+    return pa.schema(fields, metadata={"dnsnb_schema": str(VERSION)})
+
+
+def _fitted(table: pa.Table, wanted: pa.Schema) -> pa.Table:
+    have = set(table.column_names)
+    arrays = [table.column(f.name) if f.name in have else pa.nulls(len(table), f.type) for f in wanted]
+    return pa.Table.from_arrays(arrays, schema=wanted)
+
+
+def cache_folder() -> Path:
+    """Return where conversions are kept unless told otherwise."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "dnsnb" / "scan"
+
+
+def _spill(cache: Any) -> Path:
+    folder = (Path(cache) if cache is not None else cache_folder()) / "spill"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _mark(one: opening.Input) -> Any:
+    if one.path is None:
+        return time.time_ns()
+    stat = one.path.stat()
+    return str(one.path.resolve()), stat.st_size, stat.st_mtime_ns
+
+
+def _prune(folder: Path, keep: Path) -> None:
+    files = sorted((p.stat().st_mtime, p.stat().st_size, p) for p in folder.glob("scan-*.parquet") if p != keep)
+    total = sum(size for _, size, _ in files) + keep.stat().st_size
+    for _, size, path in files:
+        if total <= CACHE_BYTES:
+            break
+        path.unlink(missing_ok=True)
+        total -= size
+
+
+def _shown(inputs: list[opening.Input], progress: bool) -> Any:
+    """Return a function that shows how far the reading is, after two seconds; None when nobody wants to see it."""
+    if not progress:
+        return None
+    tqdm = _needed("tqdm").tqdm
+    bar = tqdm(
+        total=sum(one.size for one in inputs) or None, unit="B", unit_scale=True, desc="reading the log", delay=2
+    )
+
+    def tick(done: bool = False) -> None:
+        bar.update(sum(one.consumed for one in inputs) - bar.n)
+        if done:
+            bar.close()
+
+    return tick
+
+
+def _needed(name: str) -> Any:
+    import importlib
+
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        raise DnsnbError(f"scan_log needs {name}; install it with: pip install 'dnsnb[scan]'") from None
