@@ -40,6 +40,7 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the parser of every command."""
     import dnsnb
     from dnsnb.commands import policy
+    from dnsnb.formats import commands as logs
 
     parser = argparse.ArgumentParser(prog="dnsnb", description="A DNS observatory: server, event stream, frames.")
     parser.add_argument("--version", action="version", version=f"dnsnb {dnsnb.__version__}")
@@ -50,6 +51,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_query(commands)
     _add_config(commands)
     policy.add_parsers(commands)
+    logs.add_parsers(commands)
     return parser
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
-from dnsnb.errors import DnsnbError, SettingError
+from dnsnb.errors import LogFormatError, SettingError
 
 SHOWN = ("time", "client", "qname", "qtype", "rcode", "status", "latency_ms", "upstream")
 
@@ -33,7 +33,7 @@ def add_parsers(commands: Any) -> None:
 
 
 def read_command(args: argparse.Namespace, show: Callable[[str], object] | None = None) -> int:
-    """Run `dnsnb read`; return the exit status."""
+    """Run `dnsnb read`; return the exit status. Raises LogFormatError or SettingError with one line for the user."""
     show = show or _print
     settings = {
         "format": args.format, "tz": getattr(args, "tz", None), "year": getattr(args, "year", None),
@@ -46,9 +46,8 @@ def read_command(args: argparse.Namespace, show: Callable[[str], object] | None 
         from dnsnb.formats import read_log
 
         frame = read_log(sources, **settings)
-    except (DnsnbError, OSError) as error:
-        print(f"dnsnb read: {error}", file=sys.stderr)  # noqa: T201 - a command's voice
-        return 2 if isinstance(error, SettingError) else 1
+    except OSError as error:
+        raise LogFormatError(str(error)) from None
     head = frame[[c for c in SHOWN if c in frame]].head(max(0, args.head))
     if len(head):
         show(_escaped(head.to_string(max_colwidth=60)))
