@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import threading
+import weakref
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Future
-from contextlib import ExitStack
-from typing import Any, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
+
+if TYPE_CHECKING:
+    from anyio.from_thread import BlockingPortal
 
 T = TypeVar("T")
+STOP_SECONDS = 2.0  # what does not let itself be cancelled is left to the process's end
 
 
 class BackgroundLoop:
@@ -19,16 +24,16 @@ class BackgroundLoop:
     """
 
     def __init__(self, name: str = "dnsnb") -> None:
-        from anyio.from_thread import start_blocking_portal
-
         self.name = name
-        self._stack = ExitStack()
         self._lock = threading.Lock()
         self._pid = os.getpid()
         self._closed = False
-        # not every anyio lets us name the thread, so the loop's own thread is named from inside
-        self._portal = self._stack.enter_context(start_blocking_portal("asyncio"))
-        self._portal.call(lambda: setattr(threading.current_thread(), "name", name))
+        # not anyio's start_blocking_portal: left open, its generator waits for its thread as the interpreter ends
+        ready: Future[BlockingPortal] = Future()
+        self._thread = threading.Thread(target=_run, args=[ready], name=name, daemon=True)
+        self._thread.start()
+        self._portal = ready.result()
+        atexit.register(_close_at_exit, weakref.ref(self))
 
     @property
     def closed(self) -> bool:
@@ -56,12 +61,12 @@ class BackgroundLoop:
                 return
             self._closed = True
         try:
-            self._portal.call(self._portal.stop, True)
+            self._portal.start_task_soon(self._portal.stop, True)
         except RuntimeError:
             pass  # the loop has ended already
-        self._stack.close()
+        self._thread.join(STOP_SECONDS)
 
-    def _open(self) -> Any:
+    def _open(self) -> BlockingPortal:
         if self.closed:
             raise RuntimeError(f"the background loop {self.name!r} is closed")
         return self._portal
@@ -74,3 +79,26 @@ class BackgroundLoop:
 
     def __repr__(self) -> str:
         return f"<background loop {self.name!r}, {'closed' if self.closed else 'running'}>"
+
+
+def _run(ready: Future[BlockingPortal]) -> None:
+    import anyio
+    from anyio.from_thread import BlockingPortal
+
+    async def serve() -> None:
+        async with BlockingPortal() as portal:
+            ready.set_result(portal)
+            await portal.sleep_until_stopped()
+
+    try:
+        anyio.run(serve)
+    except BaseException as error:
+        if ready.done():
+            raise
+        ready.set_exception(error)
+
+
+def _close_at_exit(reference: weakref.ref[BackgroundLoop]) -> None:
+    loop = reference()
+    if loop is not None:
+        loop.close()

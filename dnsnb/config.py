@@ -148,6 +148,9 @@ class Settings(BaseModel):
 
     def changed(self, **values: Any) -> Settings:
         """Return these settings with some changed, all checked again; None puts a setting back to its default."""
+        for key, value in values.items():
+            if key not in Settings.model_fields:
+                raise SettingError(key, value, f"no such setting{_nearest(key)}")
         given = {key: getattr(self, key) for key in self.model_fields_set if values.get(key, key) is not None}
         settings = Settings(**(given | {key: value for key, value in values.items() if value is not None}))
         changed = {key: "changed" for key, value in values.items() if value is not None}
