@@ -213,7 +213,6 @@ class SSEClient:
         log.debug("%s: a version is missing", channel)
         if self._run is not None:
             self._run.cancel()
-        self._last_id = ""
         self._run = asyncio.ensure_future(self._follow())
 
     def _set(self, state: State, reason: str = "") -> None:
@@ -265,10 +264,8 @@ class SSEClient:
         decoder = sse.Decoder(self._last_id)
         outcome = _Outcome()
         try:
-            # a redirect is not followed: the token is for this server alone
-            async with http.get(
-                f"{self.url}/api/sse/stream?batch=1", headers=headers, allow_redirects=False
-            ) as response:
+            # a redirect to another origin is followed without the token: it is for this server alone
+            async with http.get(f"{self.url}/api/sse/stream?batch=1", headers=headers, max_redirects=5) as response:
                 if _refused(response, outcome):
                     return outcome
                 outcome.was_open = True
@@ -313,7 +310,7 @@ def _refused(response: aiohttp.ClientResponse, outcome: _Outcome) -> bool:
     elif status in (401, 403):
         outcome.reason, outcome.final = f"the token was refused ({status})", True
     elif 300 <= status < 400:
-        outcome.reason, outcome.final = f"the server redirects ({status}); give its final address", True
+        outcome.reason, outcome.final = f"the server redirects ({status}) to nowhere", True
     elif status == 200:
         kind = response.headers.get("Content-Type", "no type")
         outcome.reason, outcome.final = f"this is no event stream but {kind}", True
