@@ -139,12 +139,13 @@ def caught_by(policy: Policy, tail: bytes) -> int:
     at = 0
     while at < len(tail):
         part = tail[at:]
-        entry = small.get(part)
-        if entry is not None:
-            mask |= entry.below if at else entry.itself | entry.below
-        if table is not None:
-            itself, below = table.masks(part)
-            mask |= below if at else itself | below
+        if table is None or table.filled[hash(part) & table.low]:
+            entry = small.get(part)
+            if entry is not None:
+                mask |= entry.below if at else entry.itself | entry.below
+            if table is not None:
+                itself, below = table.masks(part)
+                mask |= below if at else itself | below
         at += tail[at] + 1
     return mask
 

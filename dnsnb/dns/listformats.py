@@ -82,25 +82,45 @@ def read_list(
 
 
 def each_name(content: ListContent, only: bytes = b"") -> Iterator[tuple[bytes, int]]:
-    """Yield (tail, scope) of a list's plain names, each once; `only` those of lines that hold these letters."""
+    """Yield (tail, scope) of a list's plain names, each once; `only` those of pieces that hold these letters."""
     if not content.hashes:
-        for (_, scope), tails in content.names.items():
-            for tail in tails:
+        for (_, scope), few in content.names.items():
+            for tail in few:
                 yield tail, scope
         return
-    seen: set[int] = set()
+    import numpy as np
+
+    seen = {key: np.zeros(len(hashes), bool) for key, hashes in content.hashes.items()}
+    for found in _each_piece(content, only):
+        for key, tails in found.items():
+            if key not in seen:  # few of their kind, so kept as they are
+                continue
+            at = np.searchsorted(content.hashes[key], hash_tails(tails, len(tails)))
+            first, where = np.unique(at, return_index=True)
+            for number in where[~seen[key][first]].tolist():
+                yield tails[number], key[1]
+            seen[key][first] = True
+    for (_, scope), few in content.names.items():
+        for tail in few:
+            yield tail, scope
+
+
+def _each_piece(content: ListContent, only: bytes) -> Iterator[dict[tuple[int, int], list[bytes]]]:
+    """Yield the plain names of a list by (level, scope), a piece of its text at a time."""
     reader = _Reader(ListContent(LoadReport(), kind=content.kind, scope=content.scope), content.report.format)
-    for line in content.text_lines():
-        if only and only not in line.lower():
+    reader.small = MAX_NAMES
+    if content.report.format == "rpz":
+        lines = (line.decode("utf-8", "replace") for line in content.text_lines())
+        for found in rpz.read_zone(lines, content.kind == "allow"):
+            if isinstance(found, rpz.Trigger) and found.tail is not None and found.reply in (None, rpz.NXDOMAIN):
+                yield {(found.level, SCOPES[content.scope] or found.scope): [found.tail]}
+        return
+    for piece in content.pieces():
+        if only and only not in piece.lower():
             continue
-        reader.tails.clear()
-        reader.slow(line, 0)
-        for (_, scope), found in reader.tails.items():
-            for tail in found:
-                mark = hash((tail, scope))
-                if mark not in seen:
-                    seen.add(mark)
-                    yield tail, scope
+        reader.tails = {}
+        reader.piece(piece, 0)
+        yield reader.tails
 
 
 def find_line(content: ListContent, rule: str) -> int | None:
@@ -147,9 +167,9 @@ class _Reader:
         self.hashed: dict[tuple[int, int], list[Any]] = {}
         self.names = 0
         self.patterns = 0
+        self.small = SMALL
 
     def read(self, text: bytes) -> None:
-        fast = _FAST.get(self.format)
         at, number = 0, 0
         while at < len(text):
             end = text.find(b"\n", at + CHUNK)
@@ -157,24 +177,29 @@ class _Reader:
             piece = text[at:end]
             at = end
             self.packed.append(self.pack.compress(piece))
-            lines = piece.count(b"\n") + (not piece.endswith(b"\n"))
-            self.report.lines += lines
             if self.names > MAX_NAMES:
                 self.report.skip(number + 1, "", f"more than {MAX_NAMES:,} names")
                 break
-            rest: bytes | None = piece
-            if fast is not None:
-                found = fast.findall(piece.lower())
-                if found:
-                    self.bulk(found)
-                if len(found) == lines:
-                    rest = None
-                else:
-                    rest = _FAST_ANY_CASE[self.format].sub(b"", piece)  # blank what was read
-            self.pause()
-            if rest is not None:
-                self.slow(rest, number)
-            number += lines
+            number += self.piece(piece, number)
+            self.report.lines = number
+
+    def piece(self, piece: bytes, number: int) -> int:
+        """Take some whole lines, the first of which has this number (from 0); returns how many there are."""
+        lines = piece.count(b"\n") + (not piece.endswith(b"\n"))
+        rest: bytes | None = piece
+        fast = _FAST.get(self.format)
+        if fast is not None:
+            found = fast.findall(piece.lower())
+            if found:
+                self.bulk(found)
+            if len(found) == lines:
+                rest = None
+            else:
+                rest = _FAST_ANY_CASE[self.format].sub(b"", piece)  # blank what was read
+        self.pause()
+        if rest is not None:
+            self.slow(rest, number)
+        return lines
 
     def slow(self, piece: bytes, number: int) -> None:
         for offset, raw in enumerate(piece.split(b"\n"), 1):
@@ -306,7 +331,7 @@ class _Reader:
         tails = self.tails.setdefault(key, [])
         tails.append(tail)
         self.names += 1
-        if len(tails) > SMALL:
+        if len(tails) > self.small:
             self.hash(key)
 
     def bulk(self, names: list[bytes]) -> None:
@@ -331,7 +356,7 @@ class _Reader:
         key = (self.level, self.force or scope)
         self.tails.setdefault(key, []).extend(wire)
         self.names += len(wire)
-        if len(self.tails[key]) > SMALL:
+        if len(self.tails[key]) > self.small:
             self.hash(key)
 
     def hash(self, key: tuple[int, int]) -> None:
