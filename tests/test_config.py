@@ -46,11 +46,11 @@ def test_mode_address_needs_addresses() -> None:
 
 
 def test_a_token_is_shown_nowhere() -> None:
-    settings = Settings(token="very-secret-token")  # noqa: S106 - a test's
+    settings = Settings(token="very-secret-token")
     for shown in (repr(settings), str(settings), json.dumps(settings.public())):
         assert "very-secret" not in shown
     with pytest.raises(SettingError) as error:
-        Settings(token="seven77")  # noqa: S106 - a test's
+        Settings(token="seven77")
     assert "seven77" not in str(error.value)
 
 

@@ -32,9 +32,11 @@ async def call(server: Server, method: str, path: str, body: Any = None) -> tupl
     import aiohttp
 
     headers = {"Authorization": f"Bearer {server.token}"}
-    async with aiohttp.ClientSession(headers=headers) as http:
-        async with http.request(method, server.http_url + path, json=body) as response:
-            return response.status, await response.json()
+    async with (
+        aiohttp.ClientSession(headers=headers) as http,
+        http.request(method, server.http_url + path, json=body) as response,
+    ):
+        return response.status, await response.json()
 
 
 @pytest.fixture

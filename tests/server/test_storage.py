@@ -1,17 +1,16 @@
-"""What is kept: by every driver, through swaps, failures, restarts; and the log's filters, the same over all drivers."""
+"""What is kept: by every driver, through swaps, failures and restarts; the log's filters, the same over all of them."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import json
-import os
 import shutil
 import socket
 import sqlite3
 import stat
 import subprocess
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -50,19 +49,25 @@ async def ask(server: Server, *names: str, qtype: int = 1) -> list[bytes]:
 
 async def call(server: Server, method: str, path: str, body: Any = None) -> Any:
     headers = {"Authorization": f"Bearer {server.token}"}
-    async with aiohttp.ClientSession(headers=headers) as http:
-        async with http.request(method, server.http_url + path, json=body) as response:
-            raw = await response.read()
-            is_json = response.content_type == "application/json"
-            return response.status, json.loads(raw) if is_json and raw else raw
+    async with (
+        aiohttp.ClientSession(headers=headers) as http,
+        http.request(method, server.http_url + path, json=body) as response,
+    ):
+        raw = await response.read()
+        is_json = response.content_type == "application/json"
+        return response.status, json.loads(raw) if is_json and raw else raw
 
 
 async def settled(server: Server, rows: int) -> None:
     """Wait until the log driver has so many rows."""
-    async with asyncio.timeout(5):
-        while server.storage.log_count < rows:
-            await server.events.tick()
-            await asyncio.sleep(0.005)
+    await server.events.tick()
+    await until(lambda: server.storage.log_count >= rows)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(8):
+        while not condition():  # noqa: ASYNC110 - what is waited for tells nobody
+            await asyncio.sleep(0.01)
 
 
 async def page(server: Server, query: str = "") -> dict[str, Any]:
@@ -70,6 +75,22 @@ async def page(server: Server, query: str = "") -> dict[str, Any]:
     assert status == 200, body
     found: dict[str, Any] = body
     return found
+
+
+def files_of(folder: Path) -> list[Path]:
+    return [p for p in folder.rglob("*") if p.is_file()]
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of one megabyte."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)]
+    if not shutil.which("mount") or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("a file system of its own can't be mounted here")
+    yield disk
+    subprocess.run(["umount", "-l", disk], check=True)
 
 
 def make(up: Upstream, folder: Path | None = None, **settings: Any) -> Server:
@@ -157,8 +178,7 @@ async def test_a_restart_keeps_log_lists_and_cache(driver: str, upstream: Upstre
         assert now["id"][:3] == ids
         assert now["id"] == sorted(set(now["id"]))
         assert now["status"] == ["forwarded", "blocked", "forwarded", "cached", "forwarded"]
-    modes = {stat.S_IMODE(p.stat().st_mode) for p in tmp_path.rglob("*") if p.is_file()}
-    assert modes == {0o600}
+    assert {stat.S_IMODE(p.stat().st_mode) for p in files_of(tmp_path)} == {0o600}
 
 
 async def test_drivers_are_swapped_while_running_and_nothing_is_lost(upstream: Upstream, tmp_path: Path) -> None:
@@ -235,10 +255,8 @@ async def test_a_locked_database_costs_no_answer_and_no_row(upstream: Upstream, 
         other.execute("BEGIN EXCLUSIVE")
         answers = await ask(server, *(f"n{n}.example.org" for n in range(20)))
         assert len(answers) == 20
-        async with asyncio.timeout(5):
-            while not server.events.notices:
-                await server.events.tick()
-                await asyncio.sleep(0.01)
+        await server.events.tick()
+        await until(lambda: bool(server.events.notices))
         assert "can't write" in server.events.notices[0]["text"]
         other.execute("ROLLBACK")
         other.close()
@@ -248,47 +266,37 @@ async def test_a_locked_database_costs_no_answer_and_no_row(upstream: Upstream, 
 
 @pytest.mark.parametrize("driver", ["file", "sqlite", "parquet"])
 async def test_a_full_disk_costs_counted_rows_and_never_an_answer(
-    driver: str, upstream: Upstream, tmp_path: Path
+    driver: str, upstream: Upstream, small_disk: Path
 ) -> None:
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mounted = shutil.which("mount") and os.geteuid() == 0
-    if not mounted or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", disk]).returncode:
-        pytest.skip("a file system of its own can't be mounted here")
-    try:
-        async with make(upstream, disk, log_driver=driver, list_driver="file", journal_limit=1000) as server:
-            await ask(server, "before.example.org")
-            await settled(server, 1)
-            filler = disk / "filler"
-            with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
-                while True:
-                    file.write(bytes(4096))
-            for _ in range(30):
-                answers = await ask(server, *(f"n{n}.example.org" for n in range(50)))
-                assert len(answers) == 50
+    async with make(upstream, small_disk, log_driver=driver, list_driver="file", journal_limit=1000) as server:
+        await ask(server, "before.example.org")
+        await settled(server, 1)
+        filler = small_disk / "filler"
+        with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
+            while True:
+                file.write(bytes(4096))
+        for _ in range(30):
+            answers = await ask(server, *(f"n{n}.example.org" for n in range(50)))
+            assert len(answers) == 50
+            await server.events.tick()
+            if server.storage.log_dropped:
+                break
+        else:
+            await until(lambda: server.storage.log_dropped > 0)
+        texts = " ".join(n["text"] for n in server.events.notices)
+        assert "can't write" in texts
+        status, body = await call(server, "POST", "/api/dns/blacklist", {"names": ["x.example.net"]})
+        assert (status, body["error"]["code"]) == (503, "not_kept")
+        status, body = await call(server, "PATCH", "/api/dns/config", {"block_mode": "refused"})
+        assert (status, server.settings.block_mode) == (503, "null")
+        filler.unlink()
+        await ask(server, "after.example.org")
+        async with asyncio.timeout(8):
+            while (await page(server, "name=after.example.org"))["columns"] == {}:
                 await server.events.tick()
-                if server.storage.log_dropped:
-                    break
-            else:
-                async with asyncio.timeout(8):
-                    while not server.storage.log_dropped:
-                        await asyncio.sleep(0.02)
-            texts = " ".join(n["text"] for n in server.events.notices)
-            assert "can't write" in texts
-            status, body = await call(server, "POST", "/api/dns/blacklist", {"names": ["x.example.net"]})
-            assert (status, body["error"]["code"]) == (503, "not_kept")
-            status, body = await call(server, "PATCH", "/api/dns/config", {"block_mode": "refused"})
-            assert (status, server.settings.block_mode) == (503, "null")
-            filler.unlink()
-            await ask(server, "after.example.org")
-            async with asyncio.timeout(8):
-                while (await page(server, "name=after.example.org"))["columns"] == {}:
-                    await server.events.tick()
-                    await asyncio.sleep(0.02)
-            status, _ = await call(server, "POST", "/api/dns/blacklist", {"names": ["x.example.net"]})
-            assert status == 200
-    finally:
-        subprocess.run(["umount", "-l", disk], check=True)
+                await asyncio.sleep(0.02)
+        status, _ = await call(server, "POST", "/api/dns/blacklist", {"names": ["x.example.net"]})
+        assert status == 200
 
 
 async def test_a_folder_that_cant_be_written_is_named(upstream: Upstream, tmp_path: Path) -> None:
@@ -323,8 +331,7 @@ async def test_what_is_private_is_nowhere(driver: str, upstream: Upstream, tmp_p
         await settled(server, 3)
         columns = (await page(server, "limit=1"))["columns"]
         assert (columns["client"], columns["qname"]) == ([None], ["shown.example.org"])
-    for path in tmp_path.rglob("*"):
-        assert not path.is_file() or b"secret" not in path.read_bytes()
+    assert not [p for p in files_of(tmp_path) if b"secret" in p.read_bytes()]
 
 
 def test_pseudonyms_keep_prefixes() -> None:
