@@ -217,6 +217,8 @@ def _lab(arguments: argparse.Namespace) -> int:
     rest = [a for a in arguments.arguments if a != "--"]
     if not where:
         print("The notebooks come with the repository; JupyterLab opens in this folder.", file=sys.stderr)
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        rest.append("--allow-root")  # in a container everybody is root, and Jupyter would only refuse
     return subprocess.call([sys.executable, "-m", "jupyterlab", *where, *rest])
 
 
