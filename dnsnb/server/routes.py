@@ -11,7 +11,7 @@ from aiohttp import web
 import dnsnb
 from dnsnb.dns.lists import BLACKLIST, WHITELIST
 from dnsnb.errors import CommandError, SettingError
-from dnsnb.server import log_routes, metrics, page, policy_routes
+from dnsnb.server import doh, log_routes, metrics, page, policy_routes
 from dnsnb.server.auth import ROLES, SESSION_SECONDS
 from dnsnb.server.responder import CHANNELS
 from dnsnb.server.web import GATE, GRANT, Handler, Route, only, read_int, read_json, read_names
@@ -244,6 +244,7 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/api/auth/tokens", add_token, "admin"),
     Route("DELETE", "/api/auth/tokens", remove_token, "admin"),
     *log_routes.ROUTES,
+    *doh.ROUTES,
     *policy_routes.ROUTES,
     *(Route(method, path, _page_handler(handler), None) for method, path, handler in page.routes()),
 )

@@ -47,7 +47,8 @@ def test_the_table_names_each_route_once_with_a_known_role() -> None:
     assert len(keys) == len(set(keys))
     for route in ROUTES:
         assert route.role is None or route.role in ROLES, label(route)
-        assert route.method == "GET" or route.role != "viewer", f"{label(route)} changes something"
+        reads = route.method == "GET" or route.path == "/dns-query"
+        assert reads or route.role != "viewer", f"{label(route)} changes something"
         assert route.handler.__doc__ or hasattr(route.handler, "func") or route.role is None, label(route)
 
 
@@ -188,7 +189,7 @@ async def test_get_never_changes_anything(api: Any) -> None:
     for route in SECRETS:
         if route.method != "GET":
             status, _ = await api.call("GET", path_of(route))
-            assert status in (200, 405, 422), label(route)
+            assert status in (200, 400, 405, 422), label(route)
     after = (api.server.status(), api.server.policy.generation, len(api.server.engine.cache))
     assert before == after
 
