@@ -27,7 +27,7 @@ _LINES = (
     Line(
         _STAMP
         + _CLIENT
-        + r"(?:\[?view [^\]:]+[\]:]+ )?(?P<transport>UDP|TCP): (?:\[ECS [^\]]*\] )?query: (?P<qname>\S+) (?P<qclass>\S+) (?P<qtype>\S+) "
+        + r"(?:\[?view [^\]:]+: ?\]? ?)?(?P<transport>UDP|TCP): (?:\[ECS [^\]]*\] )?query: (?P<qname>\S+) (?P<qclass>\S+) (?P<qtype>\S+) "
         r"response: (?P<rcode>\S+) (?P<marks>\S+)(?: (?P<records>.*))?$",
         RESPONSE,
         "response",

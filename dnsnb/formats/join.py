@@ -196,7 +196,7 @@ def _first_after(codes: Ints, times: Ints, asked: Ints, answers: Ints, window: i
     def fits(place: Ints) -> tuple[Ints, Ints]:
         candidate = answers[order[np.minimum(place, len(order) - 1)]]
         good = (place < len(order)) & (codes[candidate] == codes[asked])
-        return candidate, good & ((times[candidate] - times[asked] <= window) | (times[asked] == 0))
+        return candidate, good & ((np.abs(times[candidate] - times[asked]) <= window) | (times[asked] == 0))
 
     candidate, good = fits(first)
     if not shared and len(asked) > 1:

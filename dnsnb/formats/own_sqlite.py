@@ -25,11 +25,10 @@ def score(head: Head) -> int:
 
 def read(one: Input, context: Context) -> Iterator[pa.Table]:
     """Yield the log, oldest first."""
-    with sqlitefile.opened(one, context.report) as uri:
-        connection = sqlitefile.connect(uri)
-        have = {row[1] for row in connection.execute("PRAGMA table_info(queries)")}
-        connection.close()
+    have = {row[1] for part in sqlitefile.rows(one, context, "PRAGMA table_info(queries)", 100) for row in part}
     names = [n for n in schema.NAMES if n in have]
+    if not names:
+        return
     sql = f"SELECT {', '.join(chr(34) + n + chr(34) for n in names)} FROM queries ORDER BY id"  # noqa: S608 - the schema's names
     for rows in sqlitefile.rows(one, context, sql, 50_000):
         found: dict[str, Any] = {n: list(v) for n, v in zip(names, zip(*rows, strict=True), strict=True)}

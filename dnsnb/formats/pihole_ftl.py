@@ -68,7 +68,7 @@ def read(one: Input, context: Context) -> Iterator[pa.Table]:
                 yield from _packed(connection, uri, have, context)
             else:
                 yield from _plain(connection, have, context)
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:
             context.report.note(f"the database is damaged or was cut off; what could be read was read ({error})")
             context.skip_count("rows that lie behind the damage", 1)
         finally:
@@ -129,7 +129,7 @@ class _Names:
         def table(sql: str) -> list[tuple[Any, ...]]:
             try:
                 return connection.execute(sql).fetchall()
-            except sqlite3.OperationalError:
+            except (sqlite3.Error, UnicodeDecodeError):
                 return []
 
         self.domain = _by_number(table("SELECT id, domain FROM domain_by_id"))

@@ -58,7 +58,7 @@ def _working(path: Path, report: ImportReport) -> str:
                 connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
             finally:
                 connection.close()
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:
             failure = error
             continue
         if mode != "mode=ro":
@@ -77,7 +77,7 @@ def rows(one: Input, context: Any, sql: str, chunk: int) -> Iterator[list[tuple[
             cursor = connection.execute(sql)
             while found := cursor.fetchmany(chunk):
                 yield found
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:
             context.report.note(f"the database is damaged or not as expected; what could be read was read ({error})")
             context.skip_count("rows that lie behind the damage", 1)
         finally:

@@ -40,6 +40,7 @@ class Reader(PatternReader):
     def meaning(self, raw: dict[str, Any], line: Line) -> dict[str, Any]:
         """Put the two clocks together; an answer's marks ([TRUNCATED], [ZONE TRANSFER]) are no data."""
         zone, data = raw.pop("zone"), raw.pop("data")
+        raw["qname"] = raw["qname"].fill_null(".")
         raw.pop("rest", None)
         when = raw.pop("when")
         stamped = pc.binary_join_element_wise(when, pc.if_else(pc.equal(zone, "UTC"), "Z", ""), "")

@@ -264,11 +264,14 @@ def epoch(values: pa.Array) -> Ints:
     if isinstance(values, pa.ChunkedArray):
         values = values.combine_chunks()
     if pa.types.is_string(values.type) or pa.types.is_large_string(values.type):
-        parts = pc.extract_regex(values, pattern=r"^(?P<s>\d{1,18})(?:\.(?P<f>\d{1,9})\d*)?$")
+        parts = pc.extract_regex(values, pattern=r"^(?P<s>\d{1,19})(?:\.(?P<f>\d{1,9})\d*)?$")
         good = parts.is_valid().to_numpy(zero_copy_only=False)
         if not len(values):
             return np.zeros(0, np.int64)
-        whole = _digits(parts.field("s")).to_numpy(zero_copy_only=False)
+        texts = parts.field("s").fill_null("")
+        wide = pc.if_else(pc.equal(texts, ""), "0", texts).cast(pa.uint64()).to_numpy(zero_copy_only=False)
+        good &= wide < 1 << 62
+        whole = np.where(wide < 1 << 62, wide, 0).astype(np.int64)
         fraction = pc.utf8_slice_codeunits(pc.utf8_rpad(parts.field("f").fill_null(""), 6, "0"), 0, 6)
         micro = fraction.cast(pa.int64()).to_numpy(zero_copy_only=False)
         return np.where(good, _scaled(whole) + micro, MISSING)

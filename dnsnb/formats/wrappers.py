@@ -91,15 +91,20 @@ def unwrap(block: Block, kind: str, clock: Clock, skip: Callable[[str, Any], Non
 def _unwrap_text(block: Block, kind: str, clock: Clock, skip: Callable[[str, Any], None]) -> Block:
     lines = block.lines()
     mask, groups = extract(lines, _TEXT[kind])
-    skip("not wrapped as the lines before (" + kind + ")", ~mask)
-    numbers = block.numbers[mask]
     if kind == "syslog":
         month = months(groups.field("mon"))
         day, h, m, s = (groups.field(k).cast(pa.int64()).to_numpy(zero_copy_only=False) for k in ("day", "h", "m", "s"))
-        stamps = clock.yearless(month, day, h * 3600 + m * 60 + s)
+        told = clock.yearless(month, day, h * 3600 + m * 60 + s)
     else:
-        stamps = times.iso(groups.field("time"), clock)
-    return _joined(groups.field("msg"), numbers, stamps)
+        told = times.iso(groups.field("time"), clock)
+    if mask.all():
+        return _joined(groups.field("msg"), block.numbers, told)
+    # a line without the wrapper is left as it is: a daemon's own output often stands among syslog's
+    stamps = np.full(len(block), times.MISSING)
+    stamps[mask] = told
+    inner = np.array(lines.to_pylist(), object)
+    inner[mask] = groups.field("msg").to_pylist()
+    return _joined(pa.array(inner, pa.string()).fill_null(""), block.numbers, stamps)
 
 
 def months(values: pa.Array) -> Any:

@@ -89,7 +89,8 @@ class Reader:
     def _header(self, line: str) -> None:
         word, _, rest = line.partition(self.separator if not line.startswith("#separator") else " ")
         if word == "#separator":
-            self.separator = unescape(rest) or "\t"
+            told = re.sub(r"\\x([0-9a-fA-F]{2})", lambda m: chr(int(m[1], 16)), rest)
+            self.separator = told if len(told) == 1 and told.isascii() and told not in "\r\n" else "\t"
         elif word == "#set_separator":
             self.set_separator = rest or ","
         elif word == "#empty_field":
