@@ -245,14 +245,20 @@ def _query(arguments: argparse.Namespace) -> int:
 def _add_config(commands: Any) -> None:
     parser = commands.add_parser("config", help="print the effective settings and where each came from")
     _add_settings(parser)
+    parser.add_argument("--json", action="store_true", help="as JSON, for other programs")
     parser.set_defaults(run=_config)
 
 
 def _config(arguments: argparse.Namespace) -> int:
+    import json
+
     from dnsnb.config import Settings
 
     settings, sources = settings_from(arguments)
     shown = settings.public()
+    if arguments.json:
+        print(json.dumps({"settings": shown, "sources": {key: sources[key] for key in shown}}, indent=2))
+        return 0
     width = max(map(len, shown))
     for key, value in shown.items():
         meaning = Settings.model_fields[key].description

@@ -1,6 +1,6 @@
 """The query log as Parquet files, one folder a UTC day (`date=2026-01-31`): pandas, DuckDB, Polars and Spark open it.
 
-Newest rows wait as JSON lines in a hidden file until there are enough for a Parquet file, which appears whole.
+Newest rows wait as JSON lines beside the folder until there are enough for a Parquet file, which appears whole.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from dnsnb.drivers.private import append_all, clear_leftovers, make_folder, open
 if TYPE_CHECKING:
     import pyarrow as pa
 
-WAITING = ".waiting.jsonl"
 _FILE = re.compile(r"queries-(\d{19})-(\d{19})\.parquet")
 GROUP_ROWS = 16_384
 ROLL_ROWS = 100_000
@@ -59,18 +58,19 @@ class ParquetLog:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.folder = make_folder(folder)
+        self.waiting = folder.with_name(f"{folder.name}-waiting.jsonl")  # Polars minds other files in the folder
         self.limit = limit
         self._roll_rows = roll_rows
         self._roll_seconds = roll_seconds
         self._clock = clock
-        clear_leftovers(folder)
+        clear_leftovers(folder.parent)
         self._files = sorted(
             (_file(p) for p in folder.glob("date=*/queries-*.parquet") if _FILE.fullmatch(p.name)),
             key=lambda f: (f.first_id, f.last_id),
         )
         written = max((f.last_id for f in self._files), default=0)
-        self._handle = open_private(folder / WAITING)
-        kept = from_lines((folder / WAITING).read_bytes().splitlines())
+        self._handle = open_private(self.waiting)
+        kept = from_lines(self.waiting.read_bytes().splitlines())
         if kept and kept["id"][0] <= written:  # killed after the files were written, before these were forgotten
             kept = slice_columns(kept, bisect_left(kept["id"], written + 1), len(kept["id"]))
         self._waiting = [kept] if kept and kept["id"] else []
@@ -130,7 +130,11 @@ class ParquetLog:
         folder = make_folder(self.folder / f"date={day}")
         path = folder / f"queries-{ids[0]:019d}-{ids[-1]:019d}.parquet"
         table = schema.to_arrow(columns).drop_columns(["source"])
-        write_whole(path, lambda out: pq.write_table(table, out, compression="zstd", row_group_size=GROUP_ROWS))
+        write_whole(
+            path,
+            lambda out: pq.write_table(table, out, compression="zstd", row_group_size=GROUP_ROWS),
+            beside=self.folder.parent,
+        )
         return File(path, ids[0], ids[-1], len(ids), path.stat().st_size)
 
     def scan(

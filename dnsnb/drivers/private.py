@@ -23,9 +23,12 @@ def open_private(path: Path, flags: int = os.O_RDWR | os.O_CREAT) -> int:
     return handle
 
 
-def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
-    """Write a file beside `path` and put it in its place: readers see the old one or the new one, never half."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-", suffix=".tmp")  # mode 0600
+def write_whole(path: Path, write: Callable[[IO[bytes]], object], *, beside: Path | None = None) -> None:
+    """Write a file beside `path` and put it in its place: readers see the old one or the new one, never half.
+
+    `beside` is another folder of the same file system to write it in.
+    """
+    handle, name = tempfile.mkstemp(dir=beside or path.parent, prefix=f".{path.name}-", suffix=".tmp")  # mode 0600
     try:
         with os.fdopen(handle, "wb") as out:
             write(out)
@@ -51,7 +54,7 @@ def sync_folder(path: Path) -> None:
 
 def clear_leftovers(folder: Path) -> None:
     """Remove what a writer that was killed left half written."""
-    for path in folder.rglob(".*.tmp"):
+    for path in folder.glob(".*.tmp"):
         path.unlink(missing_ok=True)
 
 

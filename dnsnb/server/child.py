@@ -19,7 +19,7 @@ def main() -> int:
         settings = Settings(**json.loads(line))
         return asyncio.run(_serve(settings))
     except SettingError as error:
-        _say({"setting": error.setting, "value": repr(error.value), "why": error.why})
+        _say({"setting": error.setting, "value": error.value, "why": error.why})
     except Exception as error:
         _say({"error": f"{type(error).__name__}: {error}"})
     return 2
@@ -50,7 +50,7 @@ async def _until_end(reader: asyncio.StreamReader, ended: asyncio.Event) -> None
 
 
 def _say(message: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(message) + "\n")
+    sys.stdout.write(json.dumps(message, default=str) + "\n")
     sys.stdout.flush()
 
 

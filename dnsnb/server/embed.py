@@ -5,11 +5,13 @@ Both look the same to a client: addresses and a token.
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import subprocess
 import sys
 import threading
+import weakref
 from collections.abc import Callable
 from typing import IO, Any, Literal, Self
 
@@ -71,6 +73,7 @@ class InThread(Handle):
             self._loop.close()
             raise
         super().__init__(self.server.dns_address, self.server.http_url, self.server.token, None)
+        atexit.register(_close_at_exit, weakref.ref(self))  # before the loop's own, so that what is kept gets written
 
     @property
     def running(self) -> bool:
@@ -160,3 +163,9 @@ class InProcess(Handle):
             self._process.kill()
             self._process.wait()
         self._output.close()
+
+
+def _close_at_exit(reference: weakref.ref[Handle]) -> None:
+    handle = reference()
+    if handle is not None:
+        handle.close()

@@ -11,7 +11,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from dnsnb import schema
 from dnsnb.config import Settings
@@ -24,6 +24,7 @@ from dnsnb.drivers.paging import Page, Selection, read_page
 from dnsnb.errors import SettingError
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 APPEND_ROWS = 16_384  # rows that a driver is given at once
 RETRY_SECONDS = (0.5, 1.0, 2.0, 5.0)
@@ -70,7 +71,7 @@ class Storage:
     @classmethod
     async def open(cls, settings: Settings, cache: Cache, **given: Any) -> Storage:
         """Open the drivers and fill the cache; raises SettingError, and then has left nothing open."""
-        drivers = await asyncio.to_thread(open_drivers, settings)
+        drivers = await in_thread(open_drivers, settings)
         storage = cls(settings, drivers, cache, **given)
         try:
             await storage._fill_cache()
@@ -103,7 +104,7 @@ class Storage:
             await self.save_cache()
         for driver in self.drivers:
             try:
-                await asyncio.to_thread(driver.close)
+                await in_thread(driver.close)
             except Exception as error:
                 log.warning("a driver can't be closed: %s", _why(error))
 
@@ -159,7 +160,7 @@ class Storage:
             try:
                 async with self._log_lock:
                     driver = self.drivers.log
-                    await asyncio.to_thread(driver.append, batch)
+                    await in_thread(driver.append, batch)
                     self.log_count = driver.count
                 return
             except Exception as error:
@@ -188,7 +189,7 @@ class Storage:
             return read_page(self.drivers.log, limit, before, after, wanted=wanted, oldest_first=oldest_first)
 
         async with self._log_lock:
-            return await asyncio.to_thread(read)
+            return await in_thread(read)
 
     async def rows(self, wanted: Selection | None = None) -> AsyncIterator[schema.Columns]:
         """Yield all rows that are there now, oldest first; the driver is free between the chunks."""
@@ -213,7 +214,7 @@ class Storage:
             return
         now, wall = self._clock(), self._wall() / 1e9
         try:
-            kept = await asyncio.to_thread(lambda: [load_entry(data, now, wall) for data in driver.load()])
+            kept = await in_thread(lambda: [load_entry(data, now, wall) for data in driver.load()])
         except OSError as error:
             self._notice("warning", f"the cache driver {driver.name} can't be read: {_why(error)}", "cache")
             return
@@ -236,7 +237,7 @@ class Storage:
                 driver.save(dump_entry(q, e, now, wall) for q, e in items if now < e.expires + self.cache.stale_ttl)
 
             try:
-                await asyncio.to_thread(save)
+                await in_thread(save)
                 self._cache_saved = version
             except Exception as error:
                 log.debug("cache driver failed", exc_info=True)
@@ -259,7 +260,7 @@ class Storage:
         async with self._log_lock:
             driver = self.drivers.log
             try:
-                gone = await asyncio.to_thread(driver.expire, oldest)
+                gone = await in_thread(driver.expire, oldest)
             except Exception as error:
                 self._notice("warning", f"the log driver {driver.name} can't drop old rows: {_why(error)}", "expire")
                 return 0
@@ -275,7 +276,7 @@ class Storage:
             names = (self.drivers.log.name, self.drivers.lists.name, self.drivers.cache.name)
             for kind, name in zip(KINDS, names, strict=True):
                 if getattr(settings, f"{kind}_driver") != name:
-                    prepared[kind] = await asyncio.to_thread(make_driver, kind, settings)
+                    prepared[kind] = await in_thread(make_driver, kind, settings)
         except BaseException:
             await self.discard(prepared)
             raise
@@ -284,7 +285,7 @@ class Storage:
     async def discard(self, prepared: Prepared) -> None:
         """Close what was prepared in vain."""
         for driver in prepared.values():
-            await asyncio.to_thread(driver.close)
+            await in_thread(driver.close)
 
     async def commit(self, settings: Settings, prepared: Prepared) -> None:
         """Take new settings, and the prepared drivers in the place of those there are; rows and answers go along.
@@ -312,7 +313,7 @@ class Storage:
             await self.save_cache()
         for driver in old:
             try:
-                await asyncio.to_thread(driver.close)
+                await in_thread(driver.close)
             except Exception as error:
                 log.warning("a driver can't be closed: %s", _why(error))
 
@@ -328,10 +329,20 @@ class Storage:
                 new.append(LogBatch(columns, len(ids), 0, ids[0]))
 
         try:
-            await asyncio.to_thread(carry, self.drivers.log)
+            await in_thread(carry, self.drivers.log)
         except Exception as error:
             self._notice("warning", f"not all rows could be carried to the new log: {_why(error)}", "driver")
 
 
 def _why(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
+async def in_thread(function: Callable[..., T], *args: Any) -> T:
+    """Run what blocks in a worker thread; while the interpreter ends there are none, and it runs here."""
+    try:
+        return await asyncio.to_thread(function, *args)
+    except RuntimeError as error:
+        if "shutdown" not in str(error):
+            raise
+    return function(*args)

@@ -265,13 +265,13 @@ def test_a_line_longer_than_a_block_is_read(tmp_path: Path) -> None:
 
 
 def test_rows_that_cross_midnight_out_of_order_are_read_in_order(tmp_path: Path) -> None:
-    driver = ParquetLog(tmp_path)
+    driver = ParquetLog(tmp_path / "parquet")
     mixed = batch(1, 6)
     day = 86_400_000_000
     mixed.columns["time"] = [START, START + day, START + 1, START + day + 1, START + 2, START + day + 2]
     driver.append(mixed)
     driver.roll()
-    assert sorted(p.name for p in tmp_path.iterdir() if p.is_dir()) == ["date=2025-12-31", "date=2026-01-01"]
+    assert sorted(p.name for p in (tmp_path / "parquet").iterdir()) == ["date=2025-12-31", "date=2026-01-01"]
     assert all_pages(driver, 2)["id"] == [1, 2, 3, 4, 5, 6]
     assert all_pages(driver, 2, oldest_first=True)["id"] == [1, 2, 3, 4, 5, 6]
     driver.close()

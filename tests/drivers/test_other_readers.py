@@ -38,7 +38,7 @@ def counts(folder: Path) -> dict[str, int]:
 def test_readers_open_the_folder_while_it_is_written(tmp_path: Path) -> None:
     pytest.importorskip("duckdb")
     pytest.importorskip("polars")
-    log = ParquetLog(tmp_path, roll_rows=300)
+    log = ParquetLog(tmp_path / "parquet", roll_rows=300)
     stop = threading.Event()
     written = 0
 
@@ -55,7 +55,7 @@ def test_readers_open_the_folder_while_it_is_written(tmp_path: Path) -> None:
     try:
         for _ in range(5):
             before = written
-            found = counts(tmp_path)
+            found = counts(tmp_path / "parquet")
             after = written + 100
             for reader, count in found.items():
                 assert before - 300 - 100 <= count <= after, reader
@@ -64,33 +64,33 @@ def test_readers_open_the_folder_while_it_is_written(tmp_path: Path) -> None:
         stop.set()
         writer.join()
     log.close()
-    assert set(counts(tmp_path).values()) == {written}
+    assert set(counts(tmp_path / "parquet").values()) == {written}
 
 
 def test_a_day_is_a_partition(tmp_path: Path) -> None:
     import pyarrow.dataset as ds
 
-    log = ParquetLog(tmp_path)
+    log = ParquetLog(tmp_path / "parquet")
     log.append(batch(1, 200))  # the new year begins after a hundred rows
     log.close()
-    found = ds.dataset(tmp_path, partitioning="hive").to_table(filter=ds.field("date") == "2026-01-01")
+    found = ds.dataset(tmp_path / "parquet", partitioning="hive").to_table(filter=ds.field("date") == "2026-01-01")
     assert found.num_rows == 101
     assert min(found["time"].to_pylist()).isoformat() == "2026-01-01T00:00:00+00:00"
 
 
 def test_a_killed_writer_leaves_no_row_twice(tmp_path: Path) -> None:
     """Killed between the Parquet file and forgetting the waiting rows."""
-    log = ParquetLog(tmp_path)
+    log = ParquetLog(tmp_path / "parquet")
     log.append(batch(1, 50))
-    waiting = (tmp_path / ".waiting.jsonl").read_bytes()
+    waiting = (tmp_path / "parquet-waiting.jsonl").read_bytes()
     log.close()
-    (tmp_path / ".waiting.jsonl").write_bytes(waiting + b'{"time":"2026-01-01T00:0')
-    (tmp_path / "date=2025-12-31" / ".queries-x.parquet-1.tmp").write_bytes(b"half")
-    again = ParquetLog(tmp_path)
+    (tmp_path / "parquet-waiting.jsonl").write_bytes(waiting + b'{"time":"2026-01-01T00:0')
+    (tmp_path / ".queries-x.parquet-1.tmp").write_bytes(b"half")
+    again = ParquetLog(tmp_path / "parquet")
     assert again.count == 50
     again.append(batch(51, 5))
     again.close()
-    assert ParquetLog(tmp_path).count == 55
+    assert ParquetLog(tmp_path / "parquet").count == 55
     assert [p.name for p in tmp_path.rglob(".*.tmp")] == []
 
 
