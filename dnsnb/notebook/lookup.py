@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import dnslib
+from dnslib.label import DNSLabelError
 
 from dnsnb.errors import NotConnected, SettingError
 from dnsnb.notebook.static_view import escape, plain
@@ -91,7 +92,7 @@ def _question(name: str, qtype: str) -> bytes:
         )
         record.add_ar(dnslib.EDNS0(udp_len=1232))
         return bytes(record.pack())
-    except (ValueError, UnicodeError, dnslib.DNSError, dnslib.label.DNSLabelError, struct.error) as error:
+    except (ValueError, UnicodeError, dnslib.DNSError, DNSLabelError, struct.error) as error:
         raise SettingError("name", name, f"is no domain name ({error})") from None
 
 
