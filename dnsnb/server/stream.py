@@ -66,7 +66,7 @@ class Entry:
 
 def encode_batch(columns: Columns, count: int, dropped: int) -> bytes:
     """Return a batch as JSON, without columns that are all null."""
-    kept = {name: values for name, values in columns.items() if values.count(None) < len(values)}
+    kept = {n: v for n, v in columns.items() if v and (v[0] is not None or v.count(None) < len(v))}
     return orjson.dumps({"columns": kept, "count": count, "dropped": dropped}, default=str)
 
 
