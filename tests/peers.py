@@ -72,13 +72,16 @@ def running(arguments: list[str], port: int) -> Iterator[int]:
 
 
 @contextmanager
-def unbound(folder: Path, *, data: dict[str, str] | None = None, forward: str | None = None) -> Iterator[int]:
+def unbound(
+    folder: Path, *, data: dict[str, str] | None = None, forward: str | None = None, local_test_zone: bool = True
+) -> Iterator[int]:
     """Unbound on a free port: `data` are its local answers ("www.test A": "192.0.2.1"), `forward` HOST@PORT."""
     port = free_port()
     lines = [
         "server:", '  username: ""', '  chroot: ""', f'  directory: "{folder}"', '  pidfile: ""', "  use-syslog: no",
         "  interface: 127.0.0.1", f"  port: {port}", "  do-not-query-localhost: no", "  do-ip6: no",
-        '  module-config: "iterator"', "  access-control: 127.0.0.0/8 allow", '  local-zone: "test." static',
+        '  module-config: "iterator"', "  access-control: 127.0.0.0/8 allow",
+        f'  local-zone: "test." {"static" if local_test_zone else "transparent"}',
     ]  # fmt: skip
     lines += [f"  local-data: '{key} {value}'" for key, value in (data or {}).items()]
     if forward is not None:
