@@ -302,3 +302,23 @@ def test_where_nothing_runs_it_is_plain_and_harmless_html(session: FakeSession, 
     assert "<svg" in page
     assert "running" in data["text/plain"]
     assert repr(browser.dashboard) == "<Dashboard of <Session default>>"
+
+
+def test_an_export_shows_the_static_summary(session: FakeSession, browser: Browser) -> None:
+    """As JupyterLab saves notebooks: with the outputs, without the widgets' state."""
+    import nbformat
+    from nbconvert import HTMLExporter
+
+    session.greet()
+    hostile = rows(len(HOSTILE))
+    hostile["qname"] = HOSTILE
+    session.rows(hostile)
+    data, metadata = browser.dashboard._repr_mimebundle_()
+    output = nbformat.v4.new_output("execute_result", data, metadata=metadata, execution_count=1)
+    cell = nbformat.v4.new_code_cell("session", outputs=[output], execution_count=1)
+    exported, _ = HTMLExporter().from_notebook_node(nbformat.v4.new_notebook(cells=[cell]))
+    body = exported[exported.index("<main") :]
+    assert '<svg role="img" aria-label="5 queries' in body
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in body
+    assert "<script>alert(1)" not in body
+    assert "widget-view+json" not in body
