@@ -37,7 +37,7 @@ PING_SECONDS = 15
 STALL_SECONDS = 10.0
 RETRY_AFTER = 5
 FAREWELL_SECONDS = 1.0
-SEND_BUFFER = 128 * 1024
+SEND_BUFFER = 512 * 1024  # smaller than a message, each would wait for the other side to acknowledge
 
 States = Callable[[], Iterable[tuple[str, Any]]]
 
