@@ -30,8 +30,9 @@ check: $(READY)  ## the one gate: ruff, format, types, tests
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
 
-drill: $(READY)  ## kill -9 a server that writes, 50 times over, and see what is left
+drill: $(READY)  ## kill -9 a server that writes, 50 times over; flood the view for half a minute
 	DRILL=50 $(BIN)/python -m pytest -q tests/server/test_kill.py
+	DRILL=1 $(BIN)/python -m pytest -q -s tests/browser/test_lab.py -k twenty_thousand
 
 demo: $(READY)  ## the main job in a terminal: SECONDS=60 of traffic, a live summary, the frame
 	$(BIN)/dnsnb demo --seconds $(SECONDS)

@@ -258,9 +258,7 @@ class ViewLoop:
         found = feed
         self.call(lambda: found.open(view))
         with self._lock:
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="dnsnb-views", daemon=True)
-                self._thread.start()
+            self._ensure()
         return feed
 
     def detach(self, feed: Feed, view: View) -> None:
@@ -288,8 +286,23 @@ class ViewLoop:
 
     def command(self, feed: Feed, view: View, message: dict[str, Any]) -> None:
         """Carry out a browser's request in a worker thread and send it the answer."""
+        self.work(lambda: _carry_out(feed.session, view, message))
+
+    def set_trait(self, widget: Any, name: str, value: Any) -> None:
+        """Set a widget's trait in the loop's thread, which is the only one that sets any."""
+        with self._lock:
+            self._inbox.put(lambda: setattr(widget, name, value))
+            self._ensure()
+
+    def _ensure(self) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="dnsnb-views", daemon=True)
+            self._thread.start()
+
+    def work(self, action: Callable[[], None]) -> None:
+        """Run something that may take its time in a worker thread."""
         with contextlib.suppress(RuntimeError):  # the interpreter is going down
-            self._pool.submit(_carry_out, feed.session, view, message)
+            self._pool.submit(action)
 
     def _run(self) -> None:
         wait: float | None = None

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from dnsnb.notebook.dashboard import Dashboard
+    from dnsnb.notebook.own import OwnPanel
     from dnsnb.notebook.panels import Snapshot
     from dnsnb.server.embed import Handle
 
@@ -263,6 +264,13 @@ class Session:
         from dnsnb.notebook.panels import controls
 
         return self._panel("controls", lambda: controls(self))
+
+    def panel(self, draw: Callable[[pd.DataFrame], Any], *, every: float = 1.0) -> OwnPanel:
+        """Return a panel of your own: what `draw(frame)` gives, drawn again after changes, `every` seconds apart."""
+        from dnsnb.notebook.own import OwnPanel
+
+        found: OwnPanel = self._view(draw, lambda session: OwnPanel(session, draw, every=every))
+        return found
 
     def snapshot(self, rows: int = 20) -> Snapshot:
         """Return what the dashboard shows now as a plain result that stays in the notebook."""

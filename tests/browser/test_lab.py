@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(180)]
 
 ROOT = Path(__file__).resolve().parents[2]
 #: seconds of the flood; `make drill` asks for the whole half minute
-FLOOD_SECONDS = 30 if os.environ.get("DNSNB_DRILL") else 6
+FLOOD_SECONDS = 30 if os.environ.get("DRILL") else 6
 
 FAKE = f"""
 import sys, threading, time

@@ -318,7 +318,7 @@ def test_an_export_shows_the_static_summary(session: FakeSession, browser: Brows
     cell = nbformat.v4.new_code_cell("session", outputs=[output], execution_count=1)
     exported, _ = HTMLExporter().from_notebook_node(nbformat.v4.new_notebook(cells=[cell]))
     body = exported[exported.index("<main") :]
-    assert '<svg role="img" aria-label="5 queries' in body
+    assert '<svg aria-label="5 queries' in body
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in body
     assert "<script>alert(1)" not in body
     assert "widget-view+json" not in body

@@ -314,3 +314,24 @@ def test_the_magic(network: Any, session: Session) -> None:
     finally:
         magic("close")
     assert opened.closed
+
+
+def test_a_panel_of_ones_own_in_three_lines(session: Session) -> None:
+    drawn = threading.Event()
+
+    def blocked(frame: pd.DataFrame) -> pd.DataFrame:
+        return frame[frame["status"] == "blocked"][["qname"]]
+
+    panel = session.panel(blocked, every=0.05)
+    assert session.panel(blocked) is panel
+    panel.observe(lambda change: drawn.set() if "ads.example.net" in change["new"] else None, "value")
+    session.query("ads.example.net")
+    assert drawn.wait(5), panel.value
+    assert "<table" in panel.value
+
+    failed = threading.Event()
+    wrong = session.panel(lambda frame: frame["<b>"], every=0.05)
+    wrong.observe(lambda change: failed.set() if "KeyError" in change["new"] else None, "value")
+    if "KeyError" not in wrong.value:
+        assert failed.wait(5)
+    assert "<b>" not in wrong.value
