@@ -342,10 +342,12 @@ def used(values: pa.DictionaryArray) -> pa.DictionaryArray:
     words = len(values.dictionary)
     codes = values.indices.fill_null(words).to_numpy(zero_copy_only=False)
     there = np.bincount(codes, minlength=words + 1)[:words] > 0
+    if values.dictionary.null_count:  # a null word is a null row: other engines know no such thing
+        there &= values.dictionary.is_valid().to_numpy(zero_copy_only=False)
     if there.all():
         return values
     remap = np.append(np.cumsum(there) - 1, -1)[codes]
-    indices = pa.array(np.maximum(remap, 0), pa.int32(), mask=codes == words)
+    indices = pa.array(np.maximum(remap, 0), pa.int32(), mask=~np.append(there, False)[codes])
     return pa.DictionaryArray.from_arrays(indices, values.dictionary.filter(pa.array(there)))
 
 

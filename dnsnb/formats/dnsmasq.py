@@ -6,6 +6,7 @@ One query is one to many lines; runs of answer lines are folded here, the join p
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -53,11 +54,12 @@ class Reader:
         self.context = context
         self.joiner = Joiner(("serial", "asked", "family"), 30.0, latency=False, loose="family", shared=True)
 
-    def parse(self, block: Block) -> pa.Table | None:
-        """Return the events of a block: queries, folded answers, forwards."""
+    def prepare(self, block: Block) -> Any:
+        """Read the clock, which must see lines in order; return the job that gives a block's events."""
         when, block, at = self._prefix(block)
-        if not len(block):
-            return None
+        return partial(self._events, block, when, at) if len(block) else None
+
+    def _events(self, block: Block, when: Any, at: Any) -> pa.Table | None:
         serial, client, port, proto, at = self._extra(block, at)
         bracket = block.has(b"query[", at)
         dnssec = block.has(b"dnssec-query[", at)

@@ -5,7 +5,9 @@ No files, no threads. A reader parses; what is here cuts lines, unwraps, counts,
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -20,6 +22,8 @@ from dnsnb.formats.times import Clock
 
 BLOCK = 8 << 20
 LONGEST = 4 << 20
+WORKERS = 2
+"""Threads that parse; numpy and Arrow let go of the interpreter while they work."""
 
 
 class Context:
@@ -71,6 +75,8 @@ class Feed:
         self._before: int | None = None
         self._decode: Callable[[bytes], bytes] | None = None
         self._started = False
+        self._pool: ThreadPoolExecutor | None = None
+        self._jobs: deque[Future[pa.Table | None]] = deque()
 
     def begin(self, source: str) -> Iterator[pa.Table]:
         """Start the next file of the set; what the one before left unfinished is parsed first."""
@@ -83,7 +89,7 @@ class Feed:
     def feed(self, data: bytes, flush: bool = False) -> Iterator[pa.Table]:
         """Take bytes; yield what is complete. With `flush` the whole lines so far are parsed at once."""
         if self.row.kind == "bytes":
-            yield from self.settle(self.reader.feed(data))
+            yield from self._work(self.reader.feed(data), flush)
             return
         if not self._started and data:
             self._started = True
@@ -106,15 +112,21 @@ class Feed:
             return
         self._held, self._size = [whole[cut:]], len(whole) - cut
         yield from self._lines(whole[:cut])
+        if flush:
+            yield from self._drain()
 
     def finish(self) -> Iterator[pa.Table]:
         """Parse what is left, and yield the rows that still waited for an answer."""
         if self.row.kind == "bytes":
-            yield from self.settle(self.reader.finish())
+            yield from self._work(self.reader.finish(), True)
         else:
             yield from self._tail()
+            yield from self._drain()
             if hasattr(self.reader, "finish"):
                 yield from self.settle(self.reader.finish())
+        if self._pool is not None:
+            self._pool.shutdown()
+            self._pool = None
         if self.joiner is not None:
             if self.joiner.unpaired:
                 self.context.report.note(
@@ -142,8 +154,10 @@ class Feed:
             yield from self._lines(rest[:cut])
         rest = rest[cut:]
         if rest.strip(b"\0\r\n\t "):
+            yield from self._drain()
             self.context.tail = True
             yield from self._lines(rest)
+            yield from self._drain()
             self.context.tail = False
 
     def _lines(self, data: bytes) -> Iterator[pa.Table]:
@@ -162,7 +176,26 @@ class Feed:
                 block, self.wrapper, self.context.clock, lambda why, mask: self.context.skip(why, outer, mask)
             )
         if len(block):
-            yield from self.settle(self.reader.parse(block))
+            prepare = getattr(self.reader, "prepare", None)
+            yield from self._work(self.reader.parse(block) if prepare is None else prepare(block), False)
+
+    def _work(self, found: Any, drain: bool) -> Iterator[pa.Table]:
+        """Settle a table at once; give a job (what a reader can do out of order) to the pool, whose results are settled in order."""
+        if callable(found):
+            if self._pool is None:
+                self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="dnsnb-parse")
+            self._jobs.append(self._pool.submit(found))
+            while len(self._jobs) > WORKERS:
+                yield from self.settle(self._jobs.popleft().result())
+        else:
+            yield from self._drain()
+            yield from self.settle(found)
+        if drain:
+            yield from self._drain()
+
+    def _drain(self) -> Iterator[pa.Table]:
+        while self._jobs:
+            yield from self.settle(self._jobs.popleft().result())
 
     def settle(self, events: pa.Table | None) -> Iterator[pa.Table]:
         """Count and join a reader's events; yield the rows that are complete."""

@@ -6,6 +6,7 @@ Knows packets and wirerows. A capture that ends in the middle of a packet gives 
 from __future__ import annotations
 
 import struct
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ import pyarrow as pa
 from dnsnb.formats import wirerows
 from dnsnb.formats.feeding import Context
 from dnsnb.formats.lines import PAD
-from dnsnb.formats.packets import LINKS, PORTS, Decapsulator
+from dnsnb.formats.packets import LINKS, PORTS, Decapsulator, Found
 from dnsnb.formats.sniff import Head
 
 BATCH = 8 << 20
@@ -50,13 +51,13 @@ class Reader:
         self._count = 0
         self._broken = False
 
-    def feed(self, data: bytes) -> pa.Table | None:
+    def feed(self, data: bytes) -> Any:
         """Take bytes; return events once there are enough for a batch."""
         self._held.append(data)
         self._size += len(data)
         return self._batch() if self._size >= BATCH else None
 
-    def finish(self) -> pa.Table | None:
+    def finish(self) -> Any:
         """Return the rest."""
         table = self._batch()
         if self._size and not self._broken:
@@ -73,7 +74,7 @@ class Reader:
             )
         return table
 
-    def _batch(self) -> pa.Table | None:
+    def _batch(self) -> Any:
         data = b"".join(self._held)
         self._held, self._size = [], 0
         if self._broken or not data:
@@ -175,7 +176,7 @@ class Reader:
             at += 4 + (length + 3) // 4 * 4
         return link, unit
 
-    def _events(self, data: bytes, starts_: list[int], ends_: list[int], times: Any, links: Any) -> pa.Table | None:
+    def _events(self, data: bytes, starts_: list[int], ends_: list[int], times: Any, links: Any) -> Any:
         if not starts_:
             return None
         starts, ends = np.array(starts_, np.int64), np.array(ends_, np.int64)
@@ -185,6 +186,9 @@ class Reader:
         first = self._count + 1
         self._count += len(starts)
         self.context.report["lines"] += len(starts)
+        return partial(self._tables, data, found, times, first)
+
+    def _tables(self, data: bytes, found: Found, times: Any, first: int) -> pa.Table | None:
         parts = []
         if found.rows:
             rows = np.concatenate(found.rows)

@@ -6,9 +6,11 @@ A dict, so that it survives `frame.attrs`, pickling and Parquet metadata. Knows 
 from __future__ import annotations
 
 import html
+import threading
 from typing import Any
 
 EXAMPLES = 3
+_LOCK = threading.Lock()  # readers parse in threads; not part of a report, which is pickled
 
 
 class ImportReport(dict[str, Any]):
@@ -38,16 +40,17 @@ class ImportReport(dict[str, Any]):
         """Count lines (or records) that gave no row, keeping the first few as examples."""
         if count <= 0:
             return
-        entry = self["skipped"].setdefault(reason, {"count": 0, "examples": []})
-        entry["count"] += int(count)
-        for file, line, text in examples or ():
-            if len(entry["examples"]) < EXAMPLES:
-                entry["examples"].append([file, int(line), text[:200]])
+        with _LOCK:
+            entry = self["skipped"].setdefault(reason, {"count": 0, "examples": []})
+            entry["count"] += int(count)
+            entry["examples"] += [[file, int(line), text[:200]] for file, line, text in examples or ()]
+            entry["examples"] = sorted(entry["examples"], key=lambda e: e[:2])[:EXAMPLES]
 
     def note(self, text: str) -> None:
         """Say once what was assumed or repaired."""
-        if text not in self["notes"] and len(self["notes"]) < 50:
-            self["notes"].append(text)
+        with _LOCK:
+            if text not in self["notes"] and len(self["notes"]) < 50:
+                self["notes"].append(text)
 
     @property
     def skipped_count(self) -> int:

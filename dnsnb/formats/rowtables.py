@@ -38,10 +38,11 @@ def table(
             told = patterns._TIMES[key](pa.array([None if v is None else str(v) for v in values], pa.string()), context)
             stamps = np.where(told == times.MISSING, stamps, told)
         elif key == "time_epoch":
-            texts = [None if v is None else v if isinstance(v, str) else repr(v) for v in values]
-            told = times.epoch(
-                pa.array([t if t is None or "e" not in t else f"{float(t):.6f}" for t in texts], pa.string())
-            )
+            texts = [
+                v if v is None or isinstance(v, str) else f"{v:.6f}" if isinstance(v, float) else repr(v)
+                for v in values
+            ]
+            told = times.epoch(pa.array(texts, pa.string()))
             stamps = np.where(told == times.MISSING, stamps, told)
         elif key == "time_us":
             told = np.array([v if isinstance(v, int) and abs(v) < 1 << 62 else times.MISSING for v in values], np.int64)

@@ -43,6 +43,7 @@ class Reader(PatternReader):
     """Parses blocks of one log."""
 
     otherwise = "details and other lines"
+    independent = False  # the first block settles the order of dates
 
     def __init__(self, context: Context) -> None:
         super().__init__(

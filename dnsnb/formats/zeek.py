@@ -6,7 +6,8 @@ What the JSON reader shares is here too: `rows_of` turns Zeek's columns into the
 from __future__ import annotations
 
 import re
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -66,25 +67,30 @@ class Reader:
         self.told = False
         self.separator, self.set_separator, self.empty, self.unset = "\t", ",", "(empty)", "-"
 
-    def parse(self, block: Block) -> pa.Table | None:
-        """Return the rows of a block."""
+    def prepare(self, block: Block) -> Any:
+        """Follow the headers of a block, in order; return the job that gives its rows."""
         header = block.has(b"#", block.starts)
         if not header.any():
-            return self._rows(block)
-        parts = []
+            return partial(self._rows, block, self._layout(block))
+        parts: list[Any] = []
         places = np.flatnonzero(header)
         start = 0
         for place in [*places.tolist(), len(block)]:
             if place > start:
                 mask = np.zeros(len(block), bool)
                 mask[start:place] = True
-                parts.append(self._rows(block.keep(mask)))
+                part = block.keep(mask)
+                parts.append(partial(self._rows, part, self._layout(part)))
             if place < len(block):
                 self._header(block.line(place) if block.ends[place] - block.starts[place] < 200 else
                              block.data[block.starts[place] : block.ends[place]].decode())  # fmt: skip
             start = place + 1
-        found = [p for p in parts if p is not None]
-        return pa.concat_tables(found, promote_options="permissive") if found else None
+
+        def rows() -> pa.Table | None:
+            found = [p for part in parts if (p := part()) is not None]
+            return pa.concat_tables(found, promote_options="permissive") if found else None
+
+        return rows
 
     def _header(self, line: str) -> None:
         word, _, rest = line.partition(self.separator if not line.startswith("#separator") else " ")
@@ -101,11 +107,15 @@ class Reader:
             self.fields = rest.split(self.separator)
             self.told = True
 
-    def _rows(self, block: Block) -> pa.Table | None:
+    def _layout(self, block: Block) -> _Layout:
+        fields = self.fields
         if not self.told:
-            tabs = self._count(block)
+            tabs = _count(block, self.separator)
             if len(tabs) and tabs[0] == len(_FIELDS) - 2:
-                self.fields = [f for f in _FIELDS if f != "rtt"]
+                fields = [f for f in _FIELDS if f != "rtt"]
+        return _Layout(fields, self.separator, self.set_separator, self.empty, self.unset)
+
+    def _rows(self, block: Block, layout: _Layout) -> pa.Table | None:
         bad: list[str] = []
 
         def ragged(row: Any) -> str:
@@ -120,61 +130,75 @@ class Reader:
                     block.data[s:e] + b"\n" for s, e in zip(block.starts.tolist(), block.ends.tolist(), strict=True)
                 )
             )
-        table = self._csv(data, ragged)
+        table = _csv(data, layout, ragged)
         numbers = block.numbers
         if bad or len(table) != len(block):
-            good = self._count(block) == len(self.fields) - 1
-            self.context.skip(f"not {len(self.fields)} columns", block, ~good)
+            good = _count(block, layout.separator) == len(layout.fields) - 1
+            self.context.skip(f"not {len(layout.fields)} columns", block, ~good)
             numbers = numbers[good]
             if len(numbers) != len(table):
                 return None
-        return rows_of(self._typed(table), numbers) if len(table) else None
+        return rows_of(_typed(table, layout), numbers) if len(table) else None
 
-    def _count(self, block: Block) -> Any:
-        places = block.places(ord(self.separator))
-        return np.searchsorted(places, block.ends) - np.searchsorted(places, block.starts)
 
-    def _csv(self, data: Any, ragged: Any) -> pa.Table:
-        names = [f if self.fields.index(f) == i else f"{f}#{i}" for i, f in enumerate(self.fields)]
-        kinds = {n: _KINDS.get(n, pa.string()) for n in names}
-        for types in (kinds, dict.fromkeys(names, pa.string())):
-            try:
-                return pcsv.read_csv(
-                    pa.BufferReader(pa.py_buffer(data)),
-                    read_options=pcsv.ReadOptions(column_names=names, block_size=2 << 20),
-                    parse_options=pcsv.ParseOptions(delimiter=self.separator, quote_char=False, invalid_row_handler=ragged),
-                    convert_options=pcsv.ConvertOptions(
-                        column_types=types, null_values=[self.unset], strings_can_be_null=True, true_values=["T"],
-                        false_values=["F"], include_columns=[n for n in names if n in _WANTED],
-                    ),
-                ).combine_chunks()  # fmt: skip
-            except pa.ArrowInvalid:
-                continue
-        return pa.table({})
+class _Layout(NamedTuple):
+    """How the lines of a stretch of the log are laid out."""
 
-    def _typed(self, table: pa.Table) -> dict[str, pa.Array]:
-        out = {}
-        for name in table.column_names:
-            column = _one(table.column(name))
-            kind = _KINDS.get(name)
-            if kind is not None and pa.types.is_string(column.type):
-                if kind == pa.bool_():
-                    column = pc.if_else(pc.is_in(column, pa.array(["T", "F"])), pc.equal(column, "T"), None)
-                else:
-                    column = columns.numbers(column, kind)
-            elif name in ("answers", "TTLs"):
-                column = self._vector(column)
-            elif name in ("query", "original_query") and self.empty:
-                column = pc.if_else(pc.equal(column, self.empty), ".", column)
-            out[name] = column
-        return out
+    fields: list[str]
+    separator: str
+    set_separator: str
+    empty: str
+    unset: str
 
-    def _vector(self, column: pa.Array) -> pa.Array:
-        empty = pc.equal(column, self.empty)
-        lists = pc.split_pattern(column, self.set_separator)
-        if pc.any(empty).as_py():
-            lists = pc.if_else(empty, pa.scalar([], lists.type), lists)
-        return lists
+
+def _count(block: Block, separator: str) -> Any:
+    places = block.places(ord(separator))
+    return np.searchsorted(places, block.ends) - np.searchsorted(places, block.starts)
+
+
+def _csv(data: Any, layout: _Layout, ragged: Any) -> pa.Table:
+    names = [f if layout.fields.index(f) == i else f"{f}#{i}" for i, f in enumerate(layout.fields)]
+    kinds = {n: _KINDS.get(n, pa.string()) for n in names}
+    for types in (kinds, dict.fromkeys(names, pa.string())):
+        try:
+            return pcsv.read_csv(
+                pa.BufferReader(pa.py_buffer(data)),
+                read_options=pcsv.ReadOptions(column_names=names, block_size=2 << 20),
+                parse_options=pcsv.ParseOptions(delimiter=layout.separator, quote_char=False, invalid_row_handler=ragged),
+                convert_options=pcsv.ConvertOptions(
+                    column_types=types, null_values=[layout.unset], strings_can_be_null=True, true_values=["T"],
+                    false_values=["F"], include_columns=[n for n in names if n in _WANTED],
+                ),
+            ).combine_chunks()  # fmt: skip
+        except pa.ArrowInvalid:
+            continue
+    return pa.table({})
+
+
+def _typed(table: pa.Table, layout: _Layout) -> dict[str, pa.Array]:
+    out = {}
+    for name in table.column_names:
+        column = _one(table.column(name))
+        kind = _KINDS.get(name)
+        if kind is not None and pa.types.is_string(column.type):
+            if kind == pa.bool_():
+                column = pc.if_else(pc.is_in(column, pa.array(["T", "F"])), pc.equal(column, "T"), None)
+            else:
+                column = columns.numbers(column, kind)
+        elif name in ("answers", "TTLs"):
+            column = _vector(column, layout)
+        elif name in ("query", "original_query") and layout.empty:
+            column = pc.if_else(pc.equal(column, layout.empty), ".", column)
+        out[name] = column
+    return out
+
+
+def _vector(column: pa.Array, layout: _Layout) -> pa.Array:
+    empty = pc.equal(column, layout.empty)
+    lists = pc.split_pattern(column, layout.set_separator)
+    if pc.any(empty).as_py():
+        lists = pc.if_else(empty, pa.scalar([], lists.type), lists)
+    return lists
 
 
 def rows_of(zeek: dict[str, Any], numbers: Any) -> pa.Table:
