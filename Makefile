@@ -43,3 +43,6 @@ build: $(READY)  ## make the wheel and the sdist in dist/
 
 clean:  ## remove what the other targets made
 	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .benchmarks
+
+fuzz: $(READY)  ## a million mutated DNS messages to each side: nothing escapes, nothing grows
+	$(BIN)/python tests/fuzz/messages.py 1000000

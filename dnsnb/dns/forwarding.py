@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from dnsnb.dns import wire
 from dnsnb.dns.message import Answer
 from dnsnb.dns.reading import read_answer
-from dnsnb.dns.upstream import Target, order
+from dnsnb.dns.upstream import Done, Target, order
 from dnsnb.dns.wire import Question
 from dnsnb.errors import WireError
 
@@ -22,7 +22,8 @@ TICK = 0.025
 TRIES = 3  # transmissions a question and upstream (RFC 9520 3.1)
 MAX_PENDING = 20_000
 MAX_WAITERS = 1_000
-GRACE = 0.9  # seconds for the second try
+GRACE = 0.9  # seconds for the tries after the first
+HEARD = 30.0  # seconds for which an answer shows that an upstream is there
 
 EDE_UNREACHABLE, EDE_NETWORK, EDE_OTHER = 22, 23, 0
 
@@ -160,6 +161,7 @@ class Forwarder:
         targets = pending.targets
         if pending.attempts >= max(TRIES, len(targets)):
             self._push(pending, pending.deadline)
+            self._last_resort(pending, now)
             return
         fresh = [t for t in targets if t.name not in pending.tried]
         usable = [t for t in targets if t.name not in pending.refused]
@@ -172,13 +174,22 @@ class Forwarder:
         self._push(pending, min(now + wait, pending.deadline))
         self._send(pending, target, now)
 
+    def _last_resort(self, pending: Pending, now: float) -> None:
+        """Packets get lost on the way to one that is known to be there: ask it over TCP, which sends them again."""
+        for target in pending.targets:
+            by_stream = getattr(target.upstream, "by_stream", None)
+            if by_stream is not None and now - target.last_answer < HEARD and target.name not in pending.refused:
+                by_stream(pending.wire, self._hearer(pending, target), pending.deadline)
+                return
+
+    def _hearer(self, pending: Pending, target: Target) -> Done:
+        return lambda message, why: self._answered(pending, target, message, why)
+
     def _send(self, pending: Pending, target: Target, now: float) -> None:
         pending.tried.add(target.name)
         pending.sent_at[target.name] = now
         target.sent += 1
-        target.upstream.send(
-            pending.wire, lambda message, why: self._answered(pending, target, message, why), pending.deadline
-        )
+        target.upstream.send(pending.wire, self._hearer(pending, target), pending.deadline)
 
     def _probe(self, pending: Pending, now: float) -> None:
         """Let one question a back-off ask an upstream that was down too, beside the one that answers it."""

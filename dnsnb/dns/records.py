@@ -37,14 +37,25 @@ class Record(NamedTuple):
 def read_records(message: bytes, at: int, count: int) -> tuple[list[Record], int]:
     """Return `count` records from an offset on, and the offset behind them; raises WireError or struct.error."""
     records: list[Record] = []
+    names: dict[int, bytes] = {}  # most owners are pointers to a name that was read before
+    unpack, length = _RR.unpack_from, len(message)
     for _ in range(count):
-        name, at = wire.read_name(message, at)
-        rtype, rclass, ttl, size = _RR.unpack_from(message, at)
+        first = message[at]
+        if first >= 0xC0:
+            pointer = (first & 0x3F) << 8 | message[at + 1]
+            name = names.get(pointer)
+            if name is None:
+                name = names[pointer] = wire.read_name(message, at)[0].lower()
+            at += 2
+        else:
+            name, at = wire.read_name(message, at)
+            name = name.lower()
+        rtype, rclass, ttl, size = unpack(message, at)
         at += 10
         end = at + size
-        if end > len(message):
+        if end > length:
             raise WireError("a record is cut off")
-        records.append(Record(name.lower(), rtype, rclass, ttl, at, end))
+        records.append(Record(name, rtype, rclass, ttl, at, end))
         at = end
     return records, at
 
