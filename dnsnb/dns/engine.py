@@ -26,6 +26,7 @@ from dnsnb.dns.wire import BadQuery, Query, Question, read_query
 STALE_TTL = 30  # RFC 8767 4
 STALE_WAIT = 1.8  # RFC 8767 5
 FAILURE_TTL = 5  # RFC 9520 3.2
+MAX_LEFT = 256  # decided, and about to be asked
 LOCAL_TTL = 60  # for what a local name has no record of
 PREFETCH_LEFT = 0.1
 PREFETCH_HITS = 2
@@ -54,7 +55,7 @@ class Engine:
         self.clock = clock
         self.wall = wall
         self.counts: dict[str, int] = {}
-        self._seen: Seen | None = None
+        self._seen: dict[int, Seen] = {}  # by the identity of the message, until it is asked
         options = options or EngineOptions()
         self.peers = Peers(policy, options)
         self.replies = Replies(policy, options, self.journal, clock, wall)
@@ -119,12 +120,11 @@ class Engine:
                     continue
             replies.append(self.answer_now(query, client))
             room -= 1
-            self._seen = None  # another is decided before this one is asked
         return replies
 
     def ask(self, query: bytes, client: str, transport: str, reply: Callable[[bytes], None]) -> None:
         """Ask an upstream; `reply` is called exactly once with the whole answer, before the deadline."""
-        seen, self._seen = self._seen, None
+        seen = self._seen.pop(id(query), None)
         if seen is not None and seen[0] is query:
             _, parsed, verdict, alias = seen
         else:
@@ -132,7 +132,7 @@ class Engine:
             if ready is not None:
                 reply(ready)
                 return
-            _, parsed, verdict, alias = self._take_seen()
+            _, parsed, verdict, alias = self._seen.pop(id(query))
         now = self.clock()
         asked = Asked(parsed, client, transport, now, self.wall(), Once(reply), verdict, alias)
         question = parsed.question if alias is None else alias.target
@@ -140,10 +140,11 @@ class Engine:
             self.forwarder.later(STALE_WAIT, lambda: self._stale(asked))
         self.forwarder.ask(question, Waiter(self._got, asked))
 
-    def _take_seen(self) -> Seen:
-        seen, self._seen = self._seen, None
-        assert seen is not None, "answer_now leaves what it could not answer"
-        return seen
+    def _leave(self, message: bytes, seen: Seen) -> None:
+        """Keep what was decided for `ask`, which comes next: it holds the message, so its identity stays its own."""
+        if len(self._seen) >= MAX_LEFT:
+            self._seen.clear()
+        self._seen[id(message)] = seen
 
     def drain(self, most: int | None = None) -> LogBatch | None:
         """Return the rows logged since the last call, by column, and count them by status."""
@@ -210,7 +211,7 @@ class Engine:
         if not query.rd:
             # a question that forbids recursion is answered from memory alone
             return self.replies.own(query, client, transport, make_answer(question, wire.REFUSED, ede=20), "refused")
-        self._seen = (message, query, verdict, None)
+        self._leave(message, (message, query, verdict, None))
         return None
 
     def _aliased(
@@ -228,7 +229,7 @@ class Engine:
         if not query.rd:
             answer = make_answer(query.question, wire.NOERROR, alias.records)
             return self.replies.own(query, client, transport, answer, alias.status, alias.verdict)
-        self._seen = (message, query, alias.verdict, alias)
+        self._leave(message, (message, query, alias.verdict, alias))
         return None
 
     def _below_nothing(self, question: Question, now: float) -> Entry | None:

@@ -174,7 +174,10 @@ class UdpListener:
     def _send(self, where: Any, reply: bytes, source: Any = ()) -> None:
         if reply and self.sock.fileno() >= 0:
             try:
-                self.sock.sendmsg([reply], source, 0, where)
+                if source:
+                    self.sock.sendmsg([reply], source, 0, where)
+                else:
+                    self.sock.sendto(reply, where)
             except OSError:
                 self.unsent += 1
 

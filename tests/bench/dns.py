@@ -1,0 +1,234 @@
+"""DNS side by side: `make bench-dns`. Interleaved rounds, so that an hour's drift of the machine hits everybody alike.
+
+Every server has one thread and the same upstream; the load generator takes the other core. Ours always logs each query and
+has a client on its event stream; the others are measured with their query logs on and off. Only ratios are compared.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import random
+import sys
+import tempfile
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import load
+import servers
+from load import Round
+from servers import Running
+
+GOALS = {
+    ("cached", "dnsmasq, log on"): 3.0, ("cached", "unbound, log on"): 1.8, ("cached", "dnsmasq"): 1.2,
+    ("cached", "unbound"): 1.0, ("cached", "dnslib's server"): 50.0, ("forwarded", "dnsmasq"): 1.3,
+    ("forwarded", "unbound"): 1.5,
+}  # fmt: skip
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("parts", nargs="*", help="cached, blocked, forwarded, latency, rules (default: all)")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=3.0, help="of one round")
+    parser.add_argument("--json", type=Path, help="write the figures here too")
+    arguments = parser.parse_args()
+    parts = arguments.parts or list(PARTS)
+    found: dict[str, Any] = {"machine": machine(), "rounds": arguments.rounds, "seconds": arguments.seconds}
+    with tempfile.TemporaryDirectory(prefix="dnsnb-bench-") as folder, ExitStack() as stack:
+        up = stack.enter_context(servers.upstream(Path(folder)))
+        for part in parts:
+            found[part] = PARTS[part](Path(folder), up.port, arguments.rounds, arguments.seconds)
+    if arguments.json:
+        arguments.json.write_text(json.dumps(found, indent=1))
+    print(as_markdown(found))
+    return 0
+
+
+def machine() -> str:
+    """What it was measured on."""
+    model = platform.processor() or platform.machine()
+    for line in Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else ():
+        if line.startswith("model name"):
+            model = line.split(":", 1)[1].strip()
+            break
+    return f"{os.cpu_count()} x {model}, {platform.system()} {platform.release()}, Python {platform.python_version()}"
+
+
+def peers(folder: Path, port: int, stack: ExitStack) -> list[Running]:
+    """Everybody, started."""
+    return [
+        stack.enter_context(servers.ours(port)),
+        *(stack.enter_context(servers.dnsmasq(folder, port, log=log)) for log in (True, False)),
+        *(stack.enter_context(servers.unbound(folder, port, log=log)) for log in (True, False)),
+    ]
+
+
+def interleaved(
+    running: list[Running], rounds: int, drive: Callable[[Running, int], Round]
+) -> dict[str, dict[str, float]]:
+    """Round after round through all servers, beginning with another each time."""
+    seen: dict[str, list[Round]] = {server.name: [] for server in running}
+    for number in range(rounds):
+        for server in running[number % len(running) :] + running[: number % len(running)]:
+            seen[server.name].append(drive(server, number))
+            print(f"  {server.name}: {seen[server.name][-1].qps:,.0f}", file=sys.stderr)
+    told = {}
+    for name, rounds_of in seen.items():
+        qps, spread = load.middle(rounds_of)
+        told[name] = {"qps": qps, "spread": spread, "lost": max(r.lost for r in rounds_of)}
+    return told
+
+
+def cached(folder: Path, port: int, rounds: int, seconds: float) -> dict[str, Any]:
+    """A thousand names that everybody knows already."""
+    names = write(folder / "cached", [f"name-{n}.cached.bench.net" for n in range(1000)])
+    with ExitStack() as stack:
+        running = [*peers(folder, port, stack), stack.enter_context(servers.dnslib_server(port))]
+        for server in running:
+            load.drive(server, names, 0.5, outstanding=50)
+        return interleaved(running, rounds, lambda server, _: load.drive(server, names, seconds))
+
+
+def forwarded(folder: Path, port: int, rounds: int, seconds: float) -> dict[str, Any]:
+    """Names that nobody has asked for before: every one goes to the upstream."""
+    count = int(150_000 * seconds)
+
+    def drive(server: Running, number: int) -> Round:
+        tag = f"{number}{abs(hash(server.name)) % 1000}"
+        names = write(folder / "forwarded", [f"n{n}.{tag}.fresh.bench.net" for n in range(count)])
+        return load.drive(server, names, seconds)
+
+    with ExitStack() as stack:
+        return interleaved(peers(folder, port, stack), rounds, drive)
+
+
+def blocked(folder: Path, port: int, rounds: int, seconds: float) -> dict[str, Any]:
+    """Ten thousand names of a list of a million, beside a thousand cached ones on the same server."""
+    listed = million(folder)
+    chosen = random.Random(3).sample(range(1_000_000), 10_000)
+    files = {
+        "blocked": write(folder / "blocked", [blocked_name(n) for n in chosen]),
+        "cached": write(folder / "beside", [f"name-{n}.cached.bench.net" for n in range(1000)]),
+    }
+    with ExitStack() as stack:
+        server = stack.enter_context(servers.ours(port, config=listed))
+        for names in files.values():
+            load.drive(server, names, 0.5)
+        kinds = [Running(kind, server.port, server.process) for kind in files]
+        return interleaved(kinds, rounds, lambda kind, _: load.drive(kind, files[kind.name], seconds))
+
+
+def latency(folder: Path, port: int, rounds: int, seconds: float) -> dict[str, Any]:
+    """Cached names at a quarter of dnsmasq's best rate: the wait that one in a hundred is above, milliseconds."""
+    names = write(folder / "calm", [f"name-{n}.cached.bench.net" for n in range(1000)])
+    with ExitStack() as stack:
+        running = [r for r in peers(folder, port, stack) if "log on" not in r.name]
+        for server in running:
+            load.drive(server, names, 0.5, outstanding=50)
+        masq = next(r for r in running if r.name == "dnsmasq")
+        rate = load.drive(masq, names, seconds).qps / 4
+        seen: dict[str, list[float]] = {r.name: [] for r in running}
+        for number in range(rounds):
+            for server in running[number % len(running) :] + running[: number % len(running)]:
+                seen[server.name].append(load.p99(load.waits(server, names, seconds, rate)))
+        return {"rate": rate, **{name: sorted(values)[len(values) // 2] for name, values in seen.items()}}
+
+
+def rules(folder: Path, port: int, rounds: int, seconds: float) -> dict[str, Any]:
+    """What rules cost: memory, time to start, and cached answers, at 0, 1 k, 100 k and 1 M of them."""
+    import time
+
+    names = write(folder / "scale", [f"name-{n}.cached.bench.net" for n in range(1000)])
+    told: dict[str, Any] = {}
+    for count in (0, 1_000, 100_000, 1_000_000):
+        config = million(folder, count) if count else None
+        began = time.perf_counter()
+        with servers.ours(port, config=config) as server:
+            ready = time.perf_counter() - began
+            load.drive(server, names, 0.5)
+            qps, _ = load.middle([load.drive(server, names, seconds) for _ in range(max(1, rounds // 2))])
+            told[f"{count:,}"] = {"ready_s": ready, "memory_mb": server.memory_mb(), "qps": qps}
+    return told
+
+
+def blocked_name(number: int) -> str:
+    """The name of a line of the list."""
+    return f"host-{number}.site-{number % 9973}.example"
+
+
+def million(folder: Path, count: int = 1_000_000) -> Path:
+    """Write a hosts list of so many names, and the configuration that reads it."""
+    listed = folder / f"list-{count}.hosts"
+    if not listed.exists():
+        listed.write_text("".join(f"0.0.0.0 {blocked_name(n)}\n" for n in range(count)))
+    config = folder / f"list-{count}.toml"
+    config.write_text(f'[[lists]]\nname = "bench"\npath = "{listed}"\n')
+    return config
+
+
+def write(path: Path, names: list[str]) -> Path:
+    """Write names as dnsperf reads them."""
+    path.write_text("".join(f"{name} A\n" for name in names))
+    return path
+
+
+PARTS: dict[str, Callable[[Path, int, int, float], dict[str, Any]]] = {
+    "cached": cached, "forwarded": forwarded, "blocked": blocked, "latency": latency, "rules": rules,
+}  # fmt: skip
+
+
+def as_markdown(found: dict[str, Any]) -> str:
+    """Return the figures as tables."""
+    out = [f"{found['machine']}; {found['rounds']} interleaved rounds of {found['seconds']:g} s, median ± spread.", ""]
+    for part in ("cached", "forwarded"):
+        if part in found:
+            ours = found[part]["dnsnb"]["qps"]
+            out += [f"### {part}", "", "| server | answers/s | dnsnb is | goal |", "|---|---|---|---|"]
+            for name, told in found[part].items():
+                goal = GOALS.get((part, name))
+                ratio = "" if name == "dnsnb" else f"{ours / told['qps']:.2f}x" if told["qps"] else "-"
+                lost = f", {told['lost']:.1%} lost" if told["lost"] > 0.001 else ""
+                shown = f"{told['qps']:,.0f} ± {told['spread']:.0%}{lost}"
+                out.append(f"| {name} | {shown} | {ratio} | {f'>= {goal:g}x' if goal else ''} |")
+            out.append("")
+    if "blocked" in found:
+        told = found["blocked"]
+        ratio = told["blocked"]["qps"] / told["cached"]["qps"]
+        out += [
+            "### blocked by a list of a million names",
+            "",
+            f"{told['blocked']['qps']:,.0f} answers/s, {ratio:.2f}x of cached answers from the same server (goal >= 0.9x).",
+            "",
+        ]
+    if "latency" in found:
+        told = dict(found["latency"])
+        rate = told.pop("rate")
+        out += [
+            f"### wait at {rate:,.0f} queries/s, one in a hundred is above",
+            "",
+            "| server | ms | dnsnb is |",
+            "|---|---|---|",
+        ]
+        out += [f"| {n} | {v:.3f} | {_times(told['dnsnb'], v, n)} |" for n, v in told.items()]
+        out += ["", "Goal against dnsmasq: <= 1.5x.", ""]
+    if "rules" in found:
+        out += ["### what rules cost", "", "| rules | ready after | memory | cached answers/s |", "|---|---|---|---|"]
+        out += [
+            f"| {count} | {t['ready_s']:.1f} s | {t['memory_mb']:.0f} MB | {t['qps']:,.0f} |"
+            for count, t in found["rules"].items()
+        ]
+        out.append("")
+    return "\n".join(out)
+
+
+def _times(ours: float, value: float, name: str) -> str:
+    return "" if name == "dnsnb" else f"{ours / value:.2f}x"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

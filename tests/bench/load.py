@@ -1,0 +1,57 @@
+"""dnsperf's load and what it says: queries a second, what was lost, and the wait of each query."""
+
+from __future__ import annotations
+
+import re
+import statistics
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from servers import Running, program
+
+
+class Round(NamedTuple):
+    """One round: answers a second, and the share of queries that were lost."""
+
+    qps: float
+    lost: float
+
+
+def drive(server: Running, names: Path, seconds: float, *, outstanding: int = 200, clients: int = 20) -> Round:
+    """Ask as fast as the server answers."""
+    said = _dnsperf(server, names, ["-l", str(seconds), "-q", str(outstanding), "-c", str(clients)])
+    sent, lost = _number(said, r"Queries sent:\s+(\d+)"), _number(said, r"Queries lost:\s+(\d+)")
+    return Round(_number(said, r"Queries per second:\s+([\d.]+)"), lost / sent if sent else 1.0)
+
+
+def waits(server: Running, names: Path, seconds: float, rate: float) -> list[float]:
+    """Ask at a rate; each answered query's wait in milliseconds, sorted."""
+    said = _dnsperf(server, names, ["-l", str(seconds), "-Q", str(int(rate)), "-q", "200", "-c", "20", "-v"])
+    return sorted(float(x) * 1000 for x in re.findall(r"^> NOERROR \S+ \S+ ([\d.]+)", said, re.MULTILINE))
+
+
+def p99(values: Sequence[float]) -> float:
+    """The value that one in a hundred is above."""
+    return values[int(len(values) * 0.99)] if values else float("nan")
+
+
+def middle(rounds: Sequence[Round]) -> tuple[float, float]:
+    """Median queries a second, and the spread: half the distance between quartiles, as a share of the median."""
+    values = sorted(r.qps for r in rounds)
+    median = statistics.median(values)
+    if len(values) < 3:
+        return median, 0.0
+    quartiles = statistics.quantiles(values, n=4)
+    return median, (quartiles[2] - quartiles[0]) / 2 / median
+
+
+def _dnsperf(server: Running, names: Path, arguments: list[str]) -> str:
+    command = [program("dnsperf"), "-s", "127.0.0.1", "-p", str(server.port), "-d", str(names), "-t", "2", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False).stdout
+
+
+def _number(text: str, pattern: str) -> float:
+    found = re.search(pattern, text)
+    return float(found.group(1)) if found else 0.0
