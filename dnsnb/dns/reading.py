@@ -99,6 +99,7 @@ def read_answer(
         for offset, t in ttls:
             _TTL.pack_into(patched, offset, t)
         body = bytes(patched)
+    addresses = _addresses(message, kept)
     return Answer(
         rcode,
         body,
@@ -110,7 +111,7 @@ def read_answer(
         keep=keep,
         ad=bool(flags & 0x0020),
         names=chain,
-        addresses=tuple(message[r.at : r.end] for r in kept if r.rtype in (wire.A, wire.AAAA)),
+        addresses=addresses,
         ede=ede,
         ede_text=ede_text,
     )
@@ -235,6 +236,16 @@ def _follow(message: bytes, question: Question, answers: list[Record]) -> tuple[
         return r.name == last and (r.rtype == question.qtype or question.qtype == wire.ANY)
 
     return tuple(chain), [r for r in answers if belongs(r)]
+
+
+def _addresses(message: bytes, records: list[Record]) -> tuple[bytes, ...]:
+    found = []
+    for r in records:
+        if r.rtype == wire.A or r.rtype == wire.AAAA:
+            if r.end - r.at != (4 if r.rtype == wire.A else 16):
+                raise WireError("an address of the wrong length")
+            found.append(message[r.at : r.end])
+    return tuple(found)
 
 
 def _soa_minimum(message: bytes, soa: Record) -> int:
