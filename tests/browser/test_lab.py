@@ -108,6 +108,9 @@ def test_the_theme_of_the_host_is_followed(lab: Lab, page: Page) -> None:
     page.locator(".lm-Menu-itemLabel", has_text=re.compile("^JupyterLab Dark$")).first.click()
     expect(page.locator(".dnsnb.dnsnb-dark")).to_have_count(1, timeout=10_000)
     assert view.evaluate("e => getComputedStyle(e).backgroundColor") != light
+    lab.run_all(page)  # a view that is opened in the dark theme is dark from its first picture on
+    expect(page.locator(".dnsnb-rows")).to_have_text("4 rows", timeout=30_000)
+    expect(page.locator(".dnsnb.dnsnb-dark")).to_have_count(1)
     page.locator(".lm-MenuBar-itemLabel", has_text="Settings").first.click()
     page.locator(".lm-Menu-itemLabel", has_text="Theme").first.click()
     page.locator(".lm-Menu-itemLabel", has_text=re.compile("^JupyterLab Light$")).first.click()

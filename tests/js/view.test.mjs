@@ -56,6 +56,19 @@ test("the grid is walked by keyboard, and stands still meanwhile", () => {
   assert.equal(table.table.getAttribute("aria-activedescendant"), "dnsnb-row-99");
 });
 
+test("a following table takes the newest alone, and the rest when somebody asks", () => {
+  const desk = deskOf();
+  fill(desk, 1000);
+  const table = new Table({ onFollow() {}, onSort() {}, onChoose() {}, onKey() {} });
+  table.show(desk.store, desk.store.rows(null, 100), desk.store.matching);
+  assert.equal(table.seqs.length, 100);
+  assert.equal(table.table.getAttribute("aria-rowcount"), "1001");
+  fill(desk, 10);
+  table.table.fire("keydown", { key: "End" });
+  assert.equal(table.seqs.length, 1000, "as of the moment that was shown");
+  assert.equal(table.active, 0);
+});
+
 test("sorting tells the headers and the handler", () => {
   const desk = deskOf();
   fill(desk, 10);

@@ -71,6 +71,22 @@ test("a command is answered by its number, an error keeps its words", async () =
   await assert.rejects(one, /'a b' is not a name/);
 });
 
+test("a busy kernel is told of, until it answers", async (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  const { model, desk, custom } = opened();
+  const parts = [];
+  desk.on((part) => parts.push(part));
+  const asked = desk.request("GET", "/api/dns/status");
+  t.mock.timers.tick(1400);
+  assert.equal(desk.waiting, 0);
+  t.mock.timers.tick(200);
+  assert.equal(desk.waiting, 1);
+  custom({ t: "reply", id: model.sent.at(-1).id, value: {} });
+  await asked;
+  assert.equal(desk.waiting, 0);
+  assert.deepEqual(parts, ["busy", "busy"]);
+});
+
 test("a reload while a cell blocks: the snapshot paints, later frames replace its rows", () => {
   const snapshot = { epoch: "e1", channels: { "dns/status": { running: true, dns: "127.0.0.1:1" } }, connection: { state: "open" }, rates: [], rows: { time: [1e15], qname: ["kept.example"] } };
   const { model, desk, custom } = opened({ snapshot });

@@ -18,6 +18,7 @@ export class Desk {
     this.paused = false;
     this.held = [];
     this.heldRows = 0;
+    this.waiting = 0; // commands that a busy kernel has not answered yet
     this.lost = 0; // rows that never reached this browser
     this.version = 0; // grows with every change to the rows shown
   }

@@ -42,8 +42,9 @@ function folded(title, body, load, open = false) {
 
 function rowsTable(label, heads) {
   const body = h("tbody", {});
-  const el = h("div", { class: "dnsnb-grid" }, h("table", { "aria-label": label }, h("thead", {}, h("tr", {}, ...heads.map((t) => h("th", { scope: "col" }, t)))), body));
-  return { el, fill: (rows, empty) => body.replaceChildren(...(rows.length ? rows.map((cells) => h("tr", {}, ...cells.map((c) => h("td", {}, c)))) : [h("tr", {}, h("td", { colspan: heads.length, class: "dnsnb-muted" }, empty))])) };
+  const head = h("thead", {}, h("tr", {}, ...heads.map((t) => h("th", { scope: "col" }, t))));
+  const el = h("div", { class: "dnsnb-grid" }, h("table", { "aria-label": label }, head, body));
+  return { el, fill: (rows, empty) => ((head.hidden = !rows.length), body).replaceChildren(...(rows.length ? rows.map((cells) => h("tr", {}, ...cells.map((c) => h("td", {}, c)))) : [h("tr", {}, h("td", { colspan: heads.length, class: "dnsnb-muted" }, empty))])) };
 }
 
 export function listsSection(desk) {

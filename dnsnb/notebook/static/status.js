@@ -27,6 +27,8 @@ export function statusLine(desk, { onShow }) {
     put(said, plain(text));
     said.hidden = false;
   };
+  const busy = h("p", { class: "dnsnb-muted dnsnb-said", role: "status", hidden: true }, "The kernel is busy with a cell: the command is carried out when that ends.");
+  const drawBusy = () => (busy.hidden = !desk.waiting);
   const el = h("header", { class: "dnsnb-status" }, h("span", { class: "dnsnb-running" }, dot, state, address), h("span", { class: "dnsnb-numbers" }, qps.el, blocked.el, cached.el, failed.el, latency.el, upstream, stream), actions, live);
 
   const copyAddress = async () => {
@@ -97,7 +99,7 @@ export function statusLine(desk, { onShow }) {
 
   drawState();
   drawNumbers();
-  return { el, said, actions, complain, drawState, drawNumbers, act };
+  return { el, said, busy, actions, drawBusy, complain, drawState, drawNumbers, act };
 }
 
 export async function copyText(text) {

@@ -191,11 +191,12 @@ export class Store {
     this.recount();
   }
 
-  /** The rows that the selection leaves, newest first: their seqs. `sort` is {column, down} or null. */
-  rows(sort = null) {
-    const out = new Float64Array(this.matching);
+  /** The rows that the selection leaves, newest first: their seqs, at most `most`, older than `before`. `sort` is {column, down} or null. */
+  rows(sort = null, most = Infinity, before = this.next) {
+    let out = new Float64Array(Math.min(this.matching, most));
     let n = 0;
-    for (let seq = this.next - 1; seq >= this.oldest && n < out.length; seq--) if (this.fails[seq % this.capacity] === 0) out[n++] = seq;
+    for (let seq = before - 1; seq >= this.oldest && n < out.length; seq--) if (this.fails[seq % this.capacity] === 0) out[n++] = seq;
+    if (n < out.length) out = out.slice(0, n);
     if (!sort || (sort.column === "time" && sort.down)) return out;
     if (sort.column === "time") return out.reverse();
     const key = this.sortKey(sort.column);

@@ -22,6 +22,7 @@ export class Table {
   constructor(handlers) {
     this.handlers = handlers;
     this.seqs = new Float64Array(0);
+    this.total = 0;
     this.sort = null;
     this.active = null; // seq of the row that has the focus
     this.column = 2;
@@ -65,19 +66,27 @@ export class Table {
     COLUMNS.forEach((c, i) => c.grow && (cols[i].style.width = `calc((100% - ${fixed}px) * ${c.grow / grow})`));
   }
 
-  /** Show these rows of the store (seqs in display order). */
-  show(store, seqs) {
+  /** Show these rows of the store (seqs in display order); `total` when they are only the newest of so many. */
+  show(store, seqs, total = seqs.length) {
     this.store = store;
     this.seqs = seqs;
+    this.total = total;
     this.shownAt = store.next;
-    this.table.setAttribute("aria-rowcount", String(seqs.length + 1));
+    this.table.setAttribute("aria-rowcount", String(total + 1));
     this.paint();
+  }
+
+  /** Somebody wants more than the newest: get the rest, as of the moment that is shown. */
+  whole() {
+    if (this.seqs.length >= this.total) return;
+    this.seqs = this.store.rows(null, Infinity, this.shownAt);
+    this.total = this.seqs.length;
   }
 
   paint() {
     if (!this.store) return;
     const { scrollTop, clientHeight } = this.scroller;
-    const total = this.seqs.length;
+    const total = this.total;
     const visible = Math.max(1, Math.ceil((clientHeight || 320) / ROW) + 2);
     const first = Math.max(0, Math.min(total - visible, Math.floor(scrollTop / ROW)));
     while (this.pool.length < visible) this.pool.push(this.newRow());
@@ -87,7 +96,7 @@ export class Table {
     if (this.body.style.transform !== shift) this.body.style.transform = shift;
     this.pool.forEach((row, i) => {
       const index = first + i;
-      if (i >= visible || index >= total) row.el.hidden = true;
+      if (i >= visible || index >= this.seqs.length) row.el.hidden = true;
       else this.fill(row, this.seqs[index], index);
     });
     this.markFocus();
@@ -139,6 +148,7 @@ export class Table {
   }
 
   scrolled() {
+    if (this.scroller.scrollTop > 0) this.whole();
     const following = this.scroller.scrollTop < ROW / 2;
     if (following !== this.following) {
       this.following = following;
@@ -195,6 +205,7 @@ export class Table {
 
   /** Move the focus to a row of the shown ones, scrolling just enough. */
   go(index) {
+    this.whole();
     if (!this.seqs.length) return;
     const at = Math.max(0, Math.min(this.seqs.length - 1, index));
     this.active = this.seqs[at];
@@ -213,7 +224,7 @@ export class Table {
     }
     const at = this.indexOf(this.active);
     const page = Math.max(1, Math.floor(this.scroller.clientHeight / ROW) - 2);
-    const to = { ArrowDown: at + 1, ArrowUp: at < 0 ? 0 : at - 1, PageDown: at + page, PageUp: at - page, End: this.seqs.length - 1 }[event.key];
+    const to = { ArrowDown: at + 1, ArrowUp: at < 0 ? 0 : at - 1, PageDown: at + page, PageUp: at - page, End: this.total - 1 }[event.key];
     if (event.key === "Home") {
       this.follow();
       this.active = this.seqs.length ? this.seqs[0] : null;

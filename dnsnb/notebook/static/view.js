@@ -10,6 +10,7 @@ import { copyText, statusLine, warning } from "./status.js";
 import { Table } from "./table.js";
 import { count, h, middle, millis, plain, put } from "./text.js";
 
+const NEWEST = 250; // rows taken while the table follows: the rest only when somebody scrolls
 const ALL = ["status", "chart", "bars", "table", "controls"];
 
 /** Draw the panels of a desk into `el`; returns what takes them away. `options`: {panels, dimensions, height}. */
@@ -19,6 +20,7 @@ export function mount(el, desk, options = {}) {
   const root = h("div", { class: "dnsnb", role: "region", "aria-label": "DNS dashboard" });
   const offs = [];
   let choice = null;
+  let themed = false;
   const dirty = new Set(["all"]);
   let asked = 0;
   let drawnAt = { bars: 0, sorted: 0, numbers: 0, chart: 0 };
@@ -81,7 +83,7 @@ export function mount(el, desk, options = {}) {
     mark("table");
   };
 
-  if (has("status")) root.append(status.el, status.said);
+  if (has("status")) root.append(status.el, status.said, status.busy);
   root.append(warn.el);
   if (has("chart")) root.append(h("div", { class: "dnsnb-charthead" }, windows, pause, h("span", { class: "dnsnb-gap" }), legend, quantiles), chart.el);
   if (has("bars")) root.append(h("div", { class: "dnsnb-heads" }, ...heads.map((b) => b.el)));
@@ -99,6 +101,8 @@ export function mount(el, desk, options = {}) {
 
   const draw = () => {
     if (!root.isConnected) return;
+    if (!themed) applyTheme(root); // its colours can be read only now
+    themed = true;
     const all = dirty.delete("all");
     const want = (part) => dirty.delete(part) || all;
     const now = performance.now();
@@ -110,7 +114,8 @@ export function mount(el, desk, options = {}) {
       const five = rates.total(300, Math.floor(Date.now() / 1000) + 1);
       put(quantiles, `p50 ${millis(five.p50)} · p95 ${millis(five.p95)} · p99 ${millis(five.p99)}`);
     }
-    if (has("chart") && want("chart") && (!desk.paused || all || drawnAt.chart === 0)) {
+    const soon = desk.store.selection.empty ? 0 : 450; // bars of a filter are made from rows
+    if (has("chart") && want("chart") && (!desk.paused || all || drawnAt.chart === 0) && now - drawnAt.chart > soon) {
       drawnAt.chart = now;
       const frame = chart.frame(rates, Date.now() / 1000);
       const s = store.selection;
@@ -153,7 +158,8 @@ export function mount(el, desk, options = {}) {
     } else {
       if (table.sort) drawnAt.sorted = now;
       drawnAt.selection = store.selection;
-      table.show(store, store.rows(table.sort));
+      if (table.sort) table.show(store, store.rows(table.sort));
+      else table.show(store, store.rows(null, NEWEST), store.matching);
       table.behind(0);
     }
     table.empty.hidden = table.seqs.length > 0;
@@ -187,12 +193,14 @@ export function mount(el, desk, options = {}) {
       if (part === "rows") mark("numbers", "chart", "bars", "table");
       else if (part === "selection") {
         drawnAt.bars = 0;
+        drawnAt.chart = 0;
         table.follow();
         mark("chart", "bars", "filter", "table");
       } else if (part === "connection") {
         warn.update();
         mark("status", "numbers");
-      } else if (part === "dns/status") mark("status", "table");
+      } else if (part === "busy") status.drawBusy();
+      else if (part === "dns/status") mark("status", "table");
       else if (part === "dns/info") mark("numbers");
       for (const s of sections) s.update(part);
     }),
@@ -237,7 +245,6 @@ export function mount(el, desk, options = {}) {
   document.addEventListener("visibilitychange", everything);
   offs.push(() => size.disconnect(), () => theme.disconnect(), () => clearInterval(tick), () => document.removeEventListener("visibilitychange", everything), () => warn.close(), () => cancelAnimationFrame(asked));
   warn.update();
-  applyTheme(root);
   mark("all");
   const close = () => {
     for (const off of offs) off();

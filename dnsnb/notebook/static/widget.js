@@ -12,11 +12,13 @@ export function openDesk(model) {
     request: (method, path, body) =>
       new Promise((resolve, reject) => {
         const id = ++number;
-        const timer = setTimeout(() => {
-          waiting.delete(id);
-          reject(new Error("No answer from the kernel yet: it may be busy with a cell. The command is still on its way."));
-        }, 20000);
-        waiting.set(id, { resolve, reject, timer });
+        const asked = { resolve, reject, slow: false };
+        asked.timer = setTimeout(() => {
+          asked.slow = true;
+          desk.waiting++;
+          desk.tell("busy");
+        }, 1500);
+        waiting.set(id, asked);
         model.send({ t: "request", id, method, path, body });
       }),
     selected: (data) => model.send({ t: "selected", data: { ...data, by: me, empty: data === null } }),
@@ -34,6 +36,8 @@ export function openDesk(model) {
       if (!asked) return;
       waiting.delete(message.id);
       clearTimeout(asked.timer);
+      if (asked.slow) desk.waiting--;
+      if (asked.slow) desk.tell("busy");
       if (message.error) asked.reject(Object.assign(new Error(message.error.message), message.error));
       else asked.resolve(message.value);
     } else if (message.t === "frame") {
