@@ -51,6 +51,7 @@ class Cache:
         self.evictions = 0
         self.version = 1
         self._entries: OrderedDict[Question, Entry] = OrderedDict()
+        self._cuts: set[bytes] = set()  # names that don't exist, and perhaps some that were forgotten meanwhile
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -80,9 +81,14 @@ class Cache:
 
     def get_cut(self, question: Question, now: float) -> Entry | None:
         """Return a live NXDOMAIN of a name above the question's: nothing is below it (RFC 8020 2)."""
-        name = question.qname
+        name, cuts = question.qname, self._cuts
+        if not cuts:
+            return None
         at = name[0] + 1
         while at < len(name) - 1:
+            if name[at:] not in cuts:
+                at += name[at] + 1
+                continue
             entry = self._entries.get(Question(name[at:], *question[1:]))
             if entry is not None and entry.answer.rcode == wire.NXDOMAIN and now < entry.expires:
                 return entry if len(entry.answer.names) == 1 else None
@@ -107,6 +113,10 @@ class Cache:
             for memo in old.memos:
                 memo.until = 0.0
         self._entries[question] = entry
+        if answer.rcode == wire.NXDOMAIN:
+            if len(self._cuts) > self.limit_entries:
+                self._cuts = {q.qname for q, held in self._entries.items() if held.answer.rcode == wire.NXDOMAIN}
+            self._cuts.add(question.qname)
         self.bytes += len(answer.body) + _OVERHEAD
         while len(self._entries) > self.limit_entries or self.bytes > self.limit_bytes:
             _, gone = self._entries.popitem(last=False)
@@ -119,6 +129,7 @@ class Cache:
         if name is None and suffix is None:
             gone = len(self._entries)
             self._entries.clear()
+            self._cuts.clear()
             self.bytes = 0
         else:
             doomed = [q for q in self._entries if q.qname == name or (suffix is not None and below(q.qname, suffix))]

@@ -37,9 +37,21 @@ _LOCALHOST = text_to_name("localhost")
 _LENGTHS = frozenset(map(len, _TABLE))
 
 
+def _last_label(name: bytes) -> bytes:
+    at = 0
+    while name[at + name[at] + 1]:
+        at += name[at] + 1
+    return name[at:]
+
+
+_TOPS = tuple({_last_label(name) for name in _TABLE})  # nearly every name ends in none of these
+
+
 def special_answer(question: Question, routed: frozenset[bytes] = frozenset()) -> Answer | None:
     """Return our own answer to a special-use name, or None. `routed` suffixes have an upstream of their own."""
     name = question.qname
+    if not name.endswith(_TOPS):
+        return None
     at = 0
     while at < len(name) - 1:
         suffix = name[at:]

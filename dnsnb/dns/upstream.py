@@ -192,6 +192,8 @@ class Target:
 
 def order(targets: Sequence[Target], strategy: str, now: float, turn: int) -> list[Target]:
     """Return the upstreams in the order to be tried: those that rest come last, the longest-rested first among them."""
+    if len(targets) == 1:
+        return [targets[0]]
     live = [t for t in targets if t.up(now)]
     resting = sorted((t for t in targets if not t.up(now)), key=lambda t: t.down_until)
     if strategy == "fastest":

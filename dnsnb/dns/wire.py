@@ -226,6 +226,7 @@ def read_name(wire: bytes, at: int) -> tuple[bytes, int]:
 
 
 _HOST = re.compile(rb"[a-z0-9_-]+")
+_HOSTS = re.compile(rb"[a-z0-9_.-]+")
 
 
 def name_to_text(name: bytes) -> str:
@@ -241,6 +242,9 @@ def name_to_text(name: bytes) -> str:
     while at < len(name) and (length := name[at]):
         labels.append(name[at + 1 : at + 1 + length].lower())
         at += length + 1
+    joined = b".".join(labels)
+    if _HOSTS.fullmatch(joined) and joined.count(b".") == len(labels) - 1:
+        return joined.decode()
     return ".".join([label.decode() if _HOST.fullmatch(label) else _label_text(label) for label in labels]) or "."
 
 

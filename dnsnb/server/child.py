@@ -26,6 +26,7 @@ def main() -> int:
 
 
 async def _serve(settings: Settings) -> int:
+    from dnsnb.server.own_process import calm_collector
     from dnsnb.server.server import Server
 
     loop = asyncio.get_running_loop()
@@ -36,6 +37,7 @@ async def _serve(settings: Settings) -> int:
     reader = asyncio.StreamReader()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     async with Server(settings) as server:
+        calm_collector()
         _say({"dns": server.dns_address, "http": server.http_url, "token": server.token})
         watch = asyncio.create_task(_until_end(reader, ended))
         await ended.wait()

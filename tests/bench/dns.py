@@ -1,7 +1,7 @@
 """DNS side by side: `make bench-dns`. Interleaved rounds, so that an hour's drift of the machine hits everybody alike.
 
-Every server has one thread and the same upstream; the load generator takes the other core. Ours always logs each query and
-has a client on its event stream; the others are measured with their query logs on and off. Only ratios are compared.
+Every server has one thread and the same upstream; the load generator takes the other core. Ours always logs each query
+and has a client on its event stream; the others are measured with their logs on and off. Only ratios are compared.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import servers
 from load import Round
 from servers import Running
 
+BEGIN, END = "<!-- dns -->", "<!-- /dns -->"
 GOALS = {
     ("cached", "dnsmasq, log on"): 3.0, ("cached", "unbound, log on"): 1.8, ("cached", "dnsmasq"): 1.2,
     ("cached", "unbound"): 1.0, ("cached", "dnslib's server"): 50.0, ("forwarded", "dnsmasq"): 1.3,
@@ -36,6 +37,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=3.0, help="of one round")
     parser.add_argument("--json", type=Path, help="write the figures here too")
+    parser.add_argument("--markdown", type=Path, help="put the tables into this file, between its marks")
     arguments = parser.parse_args()
     parts = arguments.parts or list(PARTS)
     found: dict[str, Any] = {"machine": machine(), "rounds": arguments.rounds, "seconds": arguments.seconds}
@@ -45,8 +47,21 @@ def main() -> int:
             found[part] = PARTS[part](Path(folder), up.port, arguments.rounds, arguments.seconds)
     if arguments.json:
         arguments.json.write_text(json.dumps(found, indent=1))
-    print(as_markdown(found))
+    tables = as_markdown(found)
+    print(tables)
+    if arguments.markdown:
+        put(arguments.markdown, tables)
     return 0
+
+
+def put(path: Path, tables: str) -> None:
+    """Replace what stands between the marks of a file, or the file when it has none."""
+    held = path.read_text() if path.exists() else ""
+    if BEGIN in held and END in held:
+        before, after = held.split(BEGIN)[0], held.split(END)[1]
+        path.write_text(f"{before}{BEGIN}\n{tables}\n{END}{after}")
+    else:
+        path.write_text(f"# Measured\n\n{BEGIN}\n{tables}\n{END}\n")
 
 
 def machine() -> str:
@@ -202,7 +217,7 @@ def as_markdown(found: dict[str, Any]) -> str:
         out += [
             "### blocked by a list of a million names",
             "",
-            f"{told['blocked']['qps']:,.0f} answers/s, {ratio:.2f}x of cached answers from the same server (goal >= 0.9x).",
+            f"{told['blocked']['qps']:,.0f} answers/s, {ratio:.2f}x of cached ones, same server (goal >= 0.9x).",
             "",
         ]
     if "latency" in found:
