@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-TICK_SECONDS = 0.05  # while somebody is connected
+TICK_SECONDS = 0.05  # while somebody is connected, and queries come
+QUIET_TICK_SECONDS = 0.09  # while none come: the first is still told within a tenth of a second
 IDLE_TICK_SECONDS = 0.5  # while nobody is: the log driver still gets its rows
 INFO_SECONDS = 1.0
 STEP_ROWS = 4096  # rows taken from the journal before the loop gets its turn
@@ -109,12 +110,18 @@ class DNSEventService:
     # --- rows ---
 
     async def _tick_forever(self) -> None:
+        loop = asyncio.get_running_loop()
+        journal = self.engine.journal
+        busy = False
         while True:
-            wait = TICK_SECONDS if self.responder.streams else IDLE_TICK_SECONDS
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(wait):
-                    await self._wake.wait()
+            wait = (TICK_SECONDS if busy else QUIET_TICK_SECONDS) if self.responder.streams else IDLE_TICK_SECONDS
+            timer = loop.call_later(wait, self._wake.set)
+            await self._wake.wait()
+            timer.cancel()
             self._wake.clear()
+            busy = bool(journal.rows or journal.dropped)
+            if not (busy or self._status_dirty or self._clock() >= self._info_due):
+                continue
             try:
                 await self.tick()
             except Exception:  # one of the three places that catch broadly: the stream must outlive a bad batch
