@@ -20,7 +20,7 @@ __all__ = ["FORMATS", "Format", "follow", "listen", "read_log", "scan_log"]
 
 def read_log(
     source: Any,
-    format: str = "auto",
+    format: str = "auto",  # noqa: A002 - the word that everyone uses
     tz: Any = None,
     year: int | None = None,
     errors: str = "report",
@@ -55,9 +55,12 @@ def scan_log(
 ) -> Any:
     """Return any DNS log, also one larger than memory, as a lazy DuckDB relation with the columns of `read_log`.
 
-    Parquet is read where it lies. Anything else is converted once, in a stream, to Parquet in the folder `cache` (default: the
-    user's cache), with `name_length`, `name_labels` and `name_entropy` beside each name; a bar shows how far it is. `memory_limit` is
-    DuckDB's; beyond it, it spills. `report` may be an `ImportReport` to be filled. Further settings are as for `read_log`.
+    Parquet is read where it lies. Anything else is converted once, in a stream, to Parquet in the folder `cache`
+    (default: the
+    user's cache), with `name_length`, `name_labels` and `name_entropy` beside each name; a bar shows how far it is.
+    `memory_limit` is
+    DuckDB's; beyond it, it spills. `report` may be an `ImportReport` to be filled. Further settings are as for
+    `read_log`.
 
     Needs the extra: ``pip install 'dnsnb[scan]'``; raises DnsnbError without it, else what `read_log` raises.
     """
@@ -69,7 +72,8 @@ def scan_log(
 def follow(path: Any, sink: Any = None, *, start: str = "end", interval_s: float = 0.2, **settings: Any) -> Follower:
     """Follow a log that another system is writing, through rotation and truncation, until `.close()`.
 
-    Rows go to `sink` (an object with `extend(columns)`, such as a LiveFrame, or a function of columns) and to `.frame`, the newest
+    Rows go to `sink` (an object with `extend(columns)`, such as a LiveFrame, or a function of columns) and to
+    `.frame`, the newest
     million. `start` is ``"end"`` or ``"beginning"``. Further settings are as for `read_log`; raises as it does.
     """
     from dnsnb.formats.follow import Follower

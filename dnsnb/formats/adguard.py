@@ -24,11 +24,25 @@ _RESULT = pa.struct([
     ("IsFiltered", pa.bool_()), ("Reason", pa.int64()), ("Rule", _TEXT), ("FilterID", pa.int64()), ("Rules", _RULES),
     ("ServiceName", _TEXT),
 ])  # fmt: skip
-_SCHEMA = pa.schema([
-    ("T", _TEXT), ("Time", _TEXT), ("QH", _TEXT), ("QT", _TEXT), ("QC", _TEXT), ("CP", _TEXT), ("CID", _TEXT), ("ECS", _TEXT),
-    ("Upstream", _TEXT), ("Answer", _TEXT), ("Question", _TEXT), ("IP", _TEXT), ("Result", _RESULT), ("Elapsed", pa.int64()),
-    ("Cached", pa.bool_()),
-])  # fmt: skip
+_SCHEMA = pa.schema(
+    [
+        ("T", _TEXT),
+        ("Time", _TEXT),
+        ("QH", _TEXT),
+        ("QT", _TEXT),
+        ("QC", _TEXT),
+        ("CP", _TEXT),
+        ("CID", _TEXT),
+        ("ECS", _TEXT),
+        ("Upstream", _TEXT),
+        ("Answer", _TEXT),
+        ("Question", _TEXT),
+        ("IP", _TEXT),
+        ("Result", _RESULT),
+        ("Elapsed", pa.int64()),
+        ("Cached", pa.bool_()),
+    ]
+)
 
 REASONS = (
     "NotFilteredNotFound", "NotFilteredWhiteList", "NotFilteredError", "FilteredBlackList", "FilteredSafeBrowsing",

@@ -23,14 +23,29 @@ from dnsnb.formats.times import UTC
 
 _LINE = re.compile(
     r"client (?:@0x[0-9a-f]+ )?[0-9a-fA-F.:%\w]+#\d+(?:/key \S+)?(?: \(.*?\))?: (?:view [^:]+: )?"
-    r"(?:query: \S+ \S+ \S+|response: |(?:disabled )?rpz |query failed|query (?:\(cache\) )?'|zone transfer '|bad zone transfer|query '|error)"
+    r"(?:query: \S+ \S+ \S+|response: |(?:disabled )?rpz |query failed|query (?:\(cache\) )?'|zone transfer '|bad "
+    r"zone transfer|query '|error)"
 )
 _CLIENT = r"client (?:@0x[0-9a-f]+ )?(?P<client>[^ #]+)#(?P<port>\d+)(?:/key \S+)?(?: \([^ ]*\))?: (?:view [^:]+: )?"
 _NOTES = (
-    ("rpz", _CLIENT + r"(?P<off>disabled )?rpz (?P<trigger>[A-Z-]+) (?P<policy>[A-Za-z-]+) rewrite (?P<name>.+?)/(?P<type>[^/ ]+)/(?P<class>\S+) via (?P<rule>\S+)"),
-    ("failed", _CLIENT + r"(?:query: )?query failed \((?P<policy>[^)]+)\) for (?P<name>.+?)/(?P<class>[^/ ]+)/(?P<type>\S+) at"),
-    ("denied", _CLIENT + r"(?P<policy>query|zone transfer|update)(?: \(cache\))? '(?P<name>.+?)/(?P<type>[^/' ]+)/(?P<class>[^/' ]+)' denied"),
-)  # fmt: skip
+    (
+        "rpz",
+        _CLIENT
+        + r"(?P<off>disabled )?rpz (?P<trigger>[A-Z-]+) (?P<policy>[A-Za-z-]+) rewrite (?P<name>.+?)/(?P<type>[^/ "
+        r"]+)/(?P<class>\S+) via (?P<rule>\S+)",
+    ),
+    (
+        "failed",
+        _CLIENT
+        + r"(?:query: )?query failed \((?P<policy>[^)]+)\) for (?P<name>.+?)/(?P<class>[^/ ]+)/(?P<type>\S+) at",
+    ),
+    (
+        "denied",
+        _CLIENT
+        + r"(?P<policy>query|zone transfer|update)(?: \(cache\))? '(?P<name>.+?)/(?P<type>[^/' ]+)/(?P<class>[^/' "
+        r"]+)' denied",
+    ),
+)
 
 
 def score(head: Head) -> int:
@@ -47,7 +62,8 @@ class Reader:
         self.joiner = Joiner(("client", "client_port", "qname", "qtype"), 30.0, lazy=True)
 
     def prepare(self, block: Block) -> Any:
-        """Return the job that gives a block's events; in a zone with a doubled hour, where order matters, the events themselves."""
+        """Return the job that gives a block's events; in a zone with a doubled hour, where order matters, the events
+        themselves."""
         return partial(self.parse, block) if self.context.clock.zone is UTC else self.parse(block)
 
     def parse(self, block: Block) -> pa.Table | None:

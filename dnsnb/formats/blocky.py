@@ -40,12 +40,20 @@ class Reader(DelimitedReader):
         status = STATUSES.get(kind.upper())
         group, _, rule = (inner[1] if inner else "").partition(": ")
         return {
-            "time_iso": when, "client": None if client in ("0.0.0.0", "") else client,
-            "client_name": None if names in ("none", "") else names.split("; ")[0], "latency_ms": took, "qname": name, "rcode": rcode,
-            "answers": answers(answer), "qtype": rest[1] if len(rest) > 1 else None, "status": status, "reason": reason,
-            "list": group if status == "blocked" and group else None, "rule": rule or None,
+            "time_iso": when,
+            "client": None if client in ("0.0.0.0", "") else client,
+            "client_name": None if names in ("none", "") else names.split("; ")[0],
+            "latency_ms": took,
+            "qname": name,
+            "rcode": rcode,
+            "answers": answers(answer),
+            "qtype": rest[1] if len(rest) > 1 else None,
+            "status": status,
+            "reason": reason,
+            "list": group if status == "blocked" and group else None,
+            "rule": rule or None,
             "upstream": inner[1] if inner and status == "forwarded" else None,
-        }  # fmt: skip
+        }
 
 
 def answers(text: str) -> list[str]:

@@ -23,7 +23,8 @@ def score(head: Head) -> int:
 def read(one: Input, context: Context) -> Iterator[pa.Table]:
     """Yield the queries of a database, oldest first."""
     sql = (
-        "SELECT rowid, request_ts, client_ip, client_name, duration_ms, reason, response_type, question_type, question_name, "
+        "SELECT rowid, request_ts, client_ip, client_name, duration_ms, reason, response_type, question_type, "
+        "question_name, "
         "answer, response_code FROM log_entries ORDER BY request_ts, rowid"
     )
     reader = blocky.Reader(context)

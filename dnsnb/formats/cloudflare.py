@@ -45,16 +45,28 @@ class Reader(ObjectReader):
                 if isinstance(r, dict) and (text := record_text(str(r.get("data", "")))) is not None
             ]
             return {
-                **common, "client": item.get("SrcIP"), "client_port": item.get("SrcPort") or None, "client_name": item.get("DeviceName") or item.get("Email") or None,
-                "transport": item.get("Protocol"), "server": item.get("DstIP"), "rcode": str(item["RCode"]) if "RCode" in item else None,
-                "answers": data or [str(ip) for ip in item.get("ResolvedIPs") or []], "status": "blocked" if blocked else "forwarded",
-                "reason": decision or None, "rule": item.get("Policy") or None, "query_bytes": item.get("QuerySize"),
-            }  # fmt: skip
+                **common,
+                "client": item.get("SrcIP"),
+                "client_port": item.get("SrcPort") or None,
+                "client_name": item.get("DeviceName") or item.get("Email") or None,
+                "transport": item.get("Protocol"),
+                "server": item.get("DstIP"),
+                "rcode": str(item["RCode"]) if "RCode" in item else None,
+                "answers": data or [str(ip) for ip in item.get("ResolvedIPs") or []],
+                "status": "blocked" if blocked else "forwarded",
+                "reason": decision or None,
+                "rule": item.get("Policy") or None,
+                "query_bytes": item.get("QuerySize"),
+            }
         subnet = item.get("EDNSSubnet")
         return {
-            **common, "client": item.get("SourceIP"), "rcode": str(item.get("ResponseCode", "")), "server": item.get("ColoCode"),
-            "ecs": f"{subnet}/{item.get('EDNSSubnetLength', 0)}" if subnet else None, "status": "cached" if item.get("ResponseCached") else None,
-        }  # fmt: skip
+            **common,
+            "client": item.get("SourceIP"),
+            "rcode": str(item.get("ResponseCode", "")),
+            "server": item.get("ColoCode"),
+            "ecs": f"{subnet}/{item.get('EDNSSubnetLength', 0)}" if subnet else None,
+            "status": "cached" if item.get("ResponseCached") else None,
+        }
 
 
 def record_text(data: str) -> str | None:

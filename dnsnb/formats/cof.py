@@ -35,10 +35,16 @@ class Reader(ObjectReader):
         named = str(item["rrtype"]).upper() in ("CNAME", "NS", "PTR", "2", "5", "12")
         iso = isinstance(first, str) and "-" in first
         return {
-            "time_utc" if iso else "time_epoch": None if first is None else str(first), "seen": None if last is None else str(last),
-            "qname": item["rrname"], "qtype": str(item["rrtype"]), "answers": [str(v).rstrip(".") if named else str(v) for v in values],
-            "count": item.get("count"), "rcode": "NOERROR", "uid": item.get("sensor_id"), "server": item.get("origin"),
-        }  # fmt: skip
+            "time_utc" if iso else "time_epoch": None if first is None else str(first),
+            "seen": None if last is None else str(last),
+            "qname": item["rrname"],
+            "qtype": str(item["rrtype"]),
+            "answers": [str(v).rstrip(".") if named else str(v) for v in values],
+            "count": item.get("count"),
+            "rcode": "NOERROR",
+            "uid": item.get("sensor_id"),
+            "server": item.get("origin"),
+        }
 
     def parse(self, block: Any) -> pa.Table | None:
         """As any object reader's, with the time last seen."""

@@ -293,10 +293,23 @@ def rcode(text: str) -> str | None:
 
 
 _TRANSPORTS = {
-    "tls": "dot", "dnsovertls": "dot", "dot": "dot", "https": "doh", "dnsoverhttps": "doh", "doh": "doh", "httpsjson": "doh",
-    "http": "doh", "doh3": "doh", "quic": "doq", "dnsoverquic": "doq", "doq": "doq", "udpproxy": "udp", "tcpproxy": "tcp",
-    "dnscryptudp": "dnscrypt", "dnscrypttcp": "dnscrypt",
-}  # fmt: skip
+    "tls": "dot",
+    "dnsovertls": "dot",
+    "dot": "dot",
+    "https": "doh",
+    "dnsoverhttps": "doh",
+    "doh": "doh",
+    "httpsjson": "doh",
+    "http": "doh",
+    "doh3": "doh",
+    "quic": "doq",
+    "dnsoverquic": "doq",
+    "doq": "doq",
+    "udpproxy": "udp",
+    "tcpproxy": "tcp",
+    "dnscryptudp": "dnscrypt",
+    "dnscrypttcp": "dnscrypt",
+}
 
 
 def transport(text: str) -> str | None:

@@ -18,16 +18,31 @@ from dnsnb.formats.patterns import Line, PatternReader
 from dnsnb.formats.sniff import Head
 
 _STAMP = r"(?:(?P<time_iso>\d{4}[-/]\d\d[-/]\d\d[T ]\S+) )?"
-COMMON = '{remote}:{port} - {>id} "{type} {class} {name} {proto} {size} {>do} {>bufsize}" {rcode} {>rflags} {rsize} {duration}'
+COMMON = (
+    '{remote}:{port} - {>id} "{type} {class} {name} {proto} {size} {>do} {>bufsize}" {rcode} {>rflags} {rsize} '
+    "{duration}"
+)
 
 _PLACES = {
-    "remote": r"(?P<client>\[[^\]]*\]|[^\s:\[\]]+|[0-9a-fA-F:]+)", "port": r"(?P<client_port>\d+)", ">id": r"(?P<dns_id>\d+|-)",
-    "type": r"(?P<qtype>\S+)", "class": r"(?P<qclass>\S+)", "name": r"(?P<qname>\S+)", "proto": r"(?P<transport>\S+)",
-    "size": r"(?P<query_bytes>\d+|-)", ">do": r"(?P<dnssec>true|false|-)", ">bufsize": r"(?P<bufsize>\d+|-)",
-    "rcode": r"(?P<rcode>\S+)", ">rflags": r"(?P<rflags>\S+)", "rsize": r"(?P<response_bytes>\d+|-)",
-    "duration": r"(?P<latency_go>\S+)", ">opcode": r"\d+|-", "local": r"(?P<server>\S+?)", "when": r"(?P<time_iso>\S+)",
+    "remote": r"(?P<client>\[[^\]]*\]|[^\s:\[\]]+|[0-9a-fA-F:]+)",
+    "port": r"(?P<client_port>\d+)",
+    ">id": r"(?P<dns_id>\d+|-)",
+    "type": r"(?P<qtype>\S+)",
+    "class": r"(?P<qclass>\S+)",
+    "name": r"(?P<qname>\S+)",
+    "proto": r"(?P<transport>\S+)",
+    "size": r"(?P<query_bytes>\d+|-)",
+    ">do": r"(?P<dnssec>true|false|-)",
+    ">bufsize": r"(?P<bufsize>\d+|-)",
+    "rcode": r"(?P<rcode>\S+)",
+    ">rflags": r"(?P<rflags>\S+)",
+    "rsize": r"(?P<response_bytes>\d+|-)",
+    "duration": r"(?P<latency_go>\S+)",
+    ">opcode": r"\d+|-",
+    "local": r"(?P<server>\S+?)",
+    "when": r"(?P<time_iso>\S+)",
     "/forward/upstream": r"(?P<upstream>\S*)",
-}  # fmt: skip
+}
 _ANY = r"^" + _STAMP + r'\[INFO\] \S+:\d+ - \d+ "\S+ \S+ \S+ \w+ \d+ (?:true|false|-) '
 
 

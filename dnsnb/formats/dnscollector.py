@@ -18,18 +18,54 @@ from dnsnb.formats.join import Joiner
 from dnsnb.formats.patterns import Line, PatternReader
 from dnsnb.formats.sniff import Head
 
-DEFAULT = "timestamp-rfc3339ns identity qr operation rcode queryip queryport family protocol length-unit qname qtype latency ttl"
+DEFAULT = (
+    "timestamp-rfc3339ns identity qr operation rcode queryip queryport family protocol length-unit qname qtype "
+    "latency ttl"
+)
 _WORD = r"\S+"
 _PLACES = {
-    "timestamp-rfc3339ns": r"(?P<time_iso>\S+)", "timestamp": r"(?P<time_iso>\S+)", "timestamp-unixms": r"(?P<time_epoch>\d+)",
-    "timestamp-unixus": r"(?P<time_epoch>\d+)", "timestamp-unixns": r"(?P<time_epoch>\d+)", "localtime": r"(?P<time_iso>\S+ \S+)",
-    "identity": _WORD, "qr": r"(?P<qr>[QR]|QUERY|REPLY|-)", "operation": r"(?P<reason>[A-Z_]+)", "rcode": r"(?P<rcode>\S+)", "queryip": r"(?P<client>\S+)",
-    "queryport": r"(?P<client_port>\S+)", "responseip": r"(?P<server>\S+)", "responseport": _WORD, "family": _WORD,
-    "protocol": r"(?P<transport>\S+)", "length-unit": r"(?P<size>\d+)b?", "length": r"(?P<size>\d+)", "qname": r"(?P<qname>\S+)", "qtype": r"(?P<qtype>\S+)",
-    "qclass": r"(?P<qclass>\S+)", "latency": r"(?P<latency_s>\S+)", "ttl": r"(?P<ttl>\S+)", "id": r"(?P<dns_id>\S+)", "answer": r"(?P<answer>\S*)",
-    "tc": _WORD, "aa": _WORD, "ra": _WORD, "ad": _WORD, "rd": _WORD, "cd": _WORD, "malformed": _WORD, "opcode": _WORD, "df": _WORD, "tr": _WORD,
-    "answercount": _WORD, "version": _WORD, "extra": _WORD, "policy-rule": r"(?P<rule>\S+)", "policy-action": _WORD, "edns-csubnet": r"(?P<ecs>\S+)",
-}  # fmt: skip
+    "timestamp-rfc3339ns": r"(?P<time_iso>\S+)",
+    "timestamp": r"(?P<time_iso>\S+)",
+    "timestamp-unixms": r"(?P<time_epoch>\d+)",
+    "timestamp-unixus": r"(?P<time_epoch>\d+)",
+    "timestamp-unixns": r"(?P<time_epoch>\d+)",
+    "localtime": r"(?P<time_iso>\S+ \S+)",
+    "identity": _WORD,
+    "qr": r"(?P<qr>[QR]|QUERY|REPLY|-)",
+    "operation": r"(?P<reason>[A-Z_]+)",
+    "rcode": r"(?P<rcode>\S+)",
+    "queryip": r"(?P<client>\S+)",
+    "queryport": r"(?P<client_port>\S+)",
+    "responseip": r"(?P<server>\S+)",
+    "responseport": _WORD,
+    "family": _WORD,
+    "protocol": r"(?P<transport>\S+)",
+    "length-unit": r"(?P<size>\d+)b?",
+    "length": r"(?P<size>\d+)",
+    "qname": r"(?P<qname>\S+)",
+    "qtype": r"(?P<qtype>\S+)",
+    "qclass": r"(?P<qclass>\S+)",
+    "latency": r"(?P<latency_s>\S+)",
+    "ttl": r"(?P<ttl>\S+)",
+    "id": r"(?P<dns_id>\S+)",
+    "answer": r"(?P<answer>\S*)",
+    "tc": _WORD,
+    "aa": _WORD,
+    "ra": _WORD,
+    "ad": _WORD,
+    "rd": _WORD,
+    "cd": _WORD,
+    "malformed": _WORD,
+    "opcode": _WORD,
+    "df": _WORD,
+    "tr": _WORD,
+    "answercount": _WORD,
+    "version": _WORD,
+    "extra": _WORD,
+    "policy-rule": r"(?P<rule>\S+)",
+    "policy-action": _WORD,
+    "edns-csubnet": r"(?P<ecs>\S+)",
+}
 _OPERATIONS = r" (?:CLIENT|RESOLVER|FORWARDER|AUTH|STUB|TOOL|UPDATE|DNSTAP)_(?:QUERY|RESPONSE)? ?"
 
 

@@ -57,15 +57,29 @@ class Reader(ObjectReader):
         flags = " ".join(f for f in _FLAGS if flat.get(f"dns.flags.{f}") is True) or None
         size, latency = get("dns.length"), get("dnstap.latency")
         return {
-            "time_utc": get("dnstap.timestamp-rfc3339ns") or get("dnstap.timestamp"), "client": get("network.query-ip"),
-            "client_port": get("network.query-port"), "server": get("network.response-ip"), "transport": get("network.protocol"),
-            "dns_id": get("dns.id"), "qname": get("dns.qname") or ".", "qtype": get("dns.qtype"), "qclass": get("dns.qclass"),
-            "rcode": get("dns.rcode") if replied else None, "answers": answers if replied else None, "ttl": min(ttls) if ttls and replied else None,
-            "flags": flags if replied else None, "query_flags": None if replied else flags, "side": "client" if operation.startswith(("CLIENT", "AUTH")) or not operation else "upstream",
-            "response_bytes": size if replied else None, "query_bytes": None if replied else size,
-            "latency_ms": float(latency) * 1000 if replied and isinstance(latency, (int, float)) and latency > 0 else None,
-            "kind": RESPONSE if replied else QUERY, "event": "response" if replied else "query",
-        }  # fmt: skip
+            "time_utc": get("dnstap.timestamp-rfc3339ns") or get("dnstap.timestamp"),
+            "client": get("network.query-ip"),
+            "client_port": get("network.query-port"),
+            "server": get("network.response-ip"),
+            "transport": get("network.protocol"),
+            "dns_id": get("dns.id"),
+            "qname": get("dns.qname") or ".",
+            "qtype": get("dns.qtype"),
+            "qclass": get("dns.qclass"),
+            "rcode": get("dns.rcode") if replied else None,
+            "answers": answers if replied else None,
+            "ttl": min(ttls) if ttls and replied else None,
+            "flags": flags if replied else None,
+            "query_flags": None if replied else flags,
+            "side": "client" if operation.startswith(("CLIENT", "AUTH")) or not operation else "upstream",
+            "response_bytes": size if replied else None,
+            "query_bytes": None if replied else size,
+            "latency_ms": float(latency) * 1000
+            if replied and isinstance(latency, (int, float)) and latency > 0
+            else None,
+            "kind": RESPONSE if replied else QUERY,
+            "event": "response" if replied else "query",
+        }
 
 
 def _flat(item: dict[str, Any], prefix: str = "") -> dict[str, Any]:

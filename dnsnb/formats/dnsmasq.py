@@ -23,7 +23,8 @@ from dnsnb.formats.wrappers import months
 
 _HEAD = r"^(?:<\d+>)?\S{3,4} [ \d]\d \d\d:\d\d:\d\d (?:\S+ )?(?:dnsmasq|pihole-FTL)\S*: "
 _VERB = (
-    r"(?:(?:UDP |TCP )?\d+ (?:\S+/\d+ )?)?(?:query\[|forwarded |reply |cached |config |auth |gravity blocked |DHCP |validation |dnssec-query|"
+    r"(?:(?:UDP |TCP )?\d+ (?:\S+/\d+ )?)?(?:query\[|forwarded |reply |cached |config |auth |gravity blocked |DHCP "
+    r"|validation |dnssec-query|"
     r"regex |exactly |special domain|Pi-hole |/\S+ |blocked upstream|rejected |Apple |cached-stale )"
 )
 
@@ -328,7 +329,8 @@ def _meaning(text: str) -> tuple[str | None, str | None, int]:
 
 
 def _last(block: Block, word: bytes, at: Any) -> Any:
-    """Return the last place of a word that ends before the last blank-free field of each line; -1 where there is none."""
+    """Return the last place of a word that ends before the last blank-free field of each line; -1 where there is
+    none."""
     blank = block.last(32, block.ends)
     where = blank - len(word) + 1
     return np.where((where >= at) & block.has(word, where), where, -1)

@@ -1,6 +1,7 @@
 """A dnstap receiver: Frame Streams over a unix or TCP socket, with the bidirectional handshake or without.
 
-A thread for each sender (unbound, BIND, dnsdist, CoreDNS …), bounded; what they send goes to a sink by columns, as `follow` does.
+A thread for each sender (unbound, BIND, dnsdist, CoreDNS …), bounded; what they send goes to a sink by columns, as
+`follow` does.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import stat
 import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from dnsnb.errors import SettingError
 from dnsnb.formats import dnstap
@@ -68,14 +69,17 @@ class DnstapListener(Live):
         if self._path is not None:
             self._path.unlink(missing_ok=True)
 
-    def __enter__(self) -> DnstapListener:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
 
     def __repr__(self) -> str:
-        return f"<DnstapListener {self.address if not self._closed.is_set() else 'closed'}, {len(self._senders)} senders, {self.report['rows']:,} rows>"
+        return (
+            f"<DnstapListener {self.address if not self._closed.is_set() else 'closed'}, {len(self._senders)} "
+            f"senders, {self.report['rows']:,} rows>"
+        )
 
     def _listen(self, address: str) -> socket.socket:
         if address.startswith("unix:"):
@@ -138,7 +142,7 @@ class DnstapListener(Live):
             self._receive(sender)
         except (OSError, _NotFrames) as error:
             self.report.note(f"a sender was let go: {error}")
-        except Exception as error:  # noqa: BLE001 - the thread's edge: kept for whoever looks
+        except Exception as error:
             self.error = error
         finally:
             sender.close()
@@ -175,16 +179,16 @@ class DnstapListener(Live):
                 heard = now
             if now - flushed >= FLUSH_S or not frame:
                 flushed = now
-                self._give(feed, reader)
+                self._pass_on(feed, reader)
             if now - heard > SETTLE_S and feed.joiner is not None and feed.joiner.waiting is not None:
                 left = feed.joiner.finish()
                 if left is not None and len(left):
                     self._hand(feed.finished(left))
-        self._give(feed, reader)
+        self._pass_on(feed, reader)
         for table in feed.finish():
             self._hand(table)
 
-    def _give(self, feed: Feed, reader: dnstap.Reader) -> None:  # type: ignore[override]
+    def _pass_on(self, feed: Feed, reader: dnstap.Reader) -> None:
         for table in feed.settle(reader.flush()):
             self._hand(table)
 
@@ -198,7 +202,8 @@ class _NotFrames(Exception):  # noqa: N818 - says what the sender is not sending
 
 
 class _Frames:
-    """Cuts what a socket sends into frames: bytes are data, (type, [content types]) is control, b"" means "nothing for now", None the end."""
+    """Cuts what a socket sends into frames: bytes are data, (type, [content types]) is control, b"" means "nothing
+    for now", None the end."""
 
     def __init__(self, sender: socket.socket) -> None:
         self.sender = sender

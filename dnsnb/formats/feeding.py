@@ -42,7 +42,8 @@ class Context:
         self.tail = False
 
     def skip(self, reason: str, block: Block, mask: Any) -> None:
-        """Report the lines of a block where `mask` is true; raises LogFormatError when the caller wants no line left out."""
+        """Report the lines of a block where `mask` is true; raises LogFormatError when the caller wants no line left
+        out."""
         places = np.flatnonzero(mask)
         if not len(places):
             return
@@ -180,7 +181,8 @@ class Feed:
             yield from self._work(self.reader.parse(block) if prepare is None else prepare(block), False)
 
     def _work(self, found: Any, drain: bool) -> Iterator[pa.Table]:
-        """Settle a table at once; give a job (what a reader can do out of order) to the pool, whose results are settled in order."""
+        """Settle a table at once; give a job (what a reader can do out of order) to the pool, whose results are
+        settled in order."""
         if callable(found):
             if self._pool is None:
                 self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="dnsnb-parse")

@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Self
 
 import pyarrow as pa
 
@@ -63,7 +63,8 @@ class Rows:
 
 
 def to_columns(table: pa.Table) -> schema.Columns:
-    """Return finished rows as lists by column, `time` in µs, for a `LiveFrame` or the event stream; all-null columns are left out."""
+    """Return finished rows as lists by column, `time` in µs, for a `LiveFrame` or the event stream; all-null columns
+    are left out."""
     out: schema.Columns = {}
     for name in schema.NAMES:
         column = table.column(name)
@@ -73,7 +74,8 @@ def to_columns(table: pa.Table) -> schema.Columns:
 
 
 class Live:
-    """Hands finished rows to a sink: an object with `extend(columns)`, a function of such columns, or (None) its own `Rows`."""
+    """Hands finished rows to a sink: an object with `extend(columns)`, a function of such columns, or (None) its own
+    `Rows`."""
 
     def __init__(self, sink: Any = None, limit: int = 1_000_000) -> None:
         self.rows = Rows(limit)
@@ -148,7 +150,7 @@ class Follower(Live):
         self._stop.set()
         self._thread.join(10)
 
-    def __enter__(self) -> Follower:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -165,7 +167,8 @@ class Follower(Live):
         row, wrapper = reading.recognise(one, self.options)
         if row.kind == "path" or one.compression is not None:
             raise LogFormatError(
-                f"{self.path}: {row.title}{' (compressed)' if one.compression else ''} can't be followed; text logs, dnstap and captures can"
+                f"{self.path}: {row.title}{' (compressed)' if one.compression else ''} can't be followed; text logs, "
+                f"dnstap and captures can"
             )
         clock = Clock(self.report, self.options.tz, self.options.year, time.time())
         context = Context(self.report, clock, self.path.name, errors="report", template=self.options.template)
@@ -189,14 +192,15 @@ class Follower(Live):
             if self._feed is not None:
                 for table in self._feed.finish():
                     self._take(table)
-        except Exception as error:  # noqa: BLE001 - the thread's edge: kept for whoever looks
+        except Exception as error:
             self.error = error
             self.report.note(f"following stopped: {type(error).__name__}: {error}")
         finally:
             self._file.close()
 
     def _step(self) -> bool:
-        """Read what is new; notice rotation (another file under the name) and truncation (the file is shorter than we are)."""
+        """Read what is new; notice rotation (another file under the name) and truncation (the file is shorter than
+        we are)."""
         got = self._read()
         try:
             there = os.stat(self.path)

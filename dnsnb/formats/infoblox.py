@@ -27,15 +27,15 @@ _LINES = (
     Line(
         _STAMP
         + _CLIENT
-        + r"(?:\[?view [^\]:]+: ?\]? ?)?(?P<transport>UDP|TCP): (?:\[ECS [^\]]*\] )?query: (?P<qname>\S+) (?P<qclass>\S+) (?P<qtype>\S+) "
+        + r"(?:\[?view [^\]:]+: ?\]? ?)?(?P<transport>UDP|TCP): (?:\[ECS [^\]]*\] )?query: (?P<qname>\S+) "
+        r"(?P<qclass>\S+) (?P<qtype>\S+) "
         r"response: (?P<rcode>\S+) (?P<marks>\S+)(?: (?P<records>.*))?$",
         RESPONSE,
         "response",
     ),
     Line(
-        _STAMP
-        + _CLIENT
-        + r"(?:view [^:]+: )?answer: (?P<qname>\S+) (?P<qclass>\S+) (?P<qtype>\S+) (?P<asked>\S+) \((?P<server>[^)]*)\) -> "
+        _STAMP + _CLIENT + r"(?:view [^:]+: )?answer: (?P<qname>\S+) (?P<qclass>\S+) (?P<qtype>\S+) (?P<asked>\S+) \("
+        r"(?P<server>[^)]*)\) -> "
         r"(?P<rcode>\S+)(?: (?P<records>.*))?$",
         RESPONSE,
         "response",

@@ -1,4 +1,5 @@
-"""Queries and their answers become one row: who belongs to whom, decided by key and order, across the pieces of a stream.
+"""Queries and their answers become one row: who belongs to whom, decided by key and order, across the pieces of a
+stream.
 
 Pure; knows numpy and pyarrow. What waits for its other half is bounded and counted.
 """
@@ -22,10 +23,13 @@ class Joiner:
 
     Of several that wait for the same answer, each takes the next one; where there are too few (retries), and always
     with `shared`, one answer serves many. Answers that nobody asked for stand as rows of their own.
-    `keys` are columns; a null matches a null alone. A `NOTE` is laid over its row, before the answer; a `HINT` fills what
-    is still empty, and is no row of its own. `latency` False: the log's times are too coarse to tell it. `lazy`: rows pass
+    `keys` are columns; a null matches a null alone. A `NOTE` is laid over its row, before the answer; a `HINT` fills
+    what
+    is still empty, and is no row of its own. `latency` False: the log's times are too coarse to tell it. `lazy`:
+    rows pass
     straight through until the log shows its first answer or note. `loose` names a key that hints lack, and answers with
-    a 0 in it too: those serve any query that has no exact one. `hold`: nothing is paired before the end, for questions and
+    a 0 in it too: those serve any query that has no exact one. `hold`: nothing is paired before the end, for
+    questions and
     answers that are kept in files of their own.
     """
 

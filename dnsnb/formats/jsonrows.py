@@ -66,7 +66,8 @@ def objects(block: Block, context: Context) -> tuple[list[dict[str, Any]], Any]:
 
 
 def table_of(items: list[dict[str, Any]], wanted: pa.Schema) -> pa.Table:
-    """Return objects as a table of the wanted keys; a value of another type is converted where that is sure, else null."""
+    """Return objects as a table of the wanted keys; a value of another type is converted where that is sure, else
+    null."""
     arrays = [pa.array([fitted(item.get(field.name), field.type) for item in items], field.type) for field in wanted]
     return pa.Table.from_arrays(arrays, schema=wanted)
 

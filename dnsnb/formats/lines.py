@@ -96,7 +96,8 @@ class Block:
         return hit
 
     def number(self, at: Ints, width: int) -> Ints:
-        """Return `width` decimal digits at each position as an integer; -1 where a digit is wanting. Blanks count as 0."""
+        """Return `width` decimal digits at each position as an integer; -1 where a digit is wanting. Blanks count as
+        0."""
         at = np.clip(at, 0, self.size)
         total = np.zeros(len(at), np.int64)
         good = np.ones(len(at), bool)
@@ -133,7 +134,8 @@ class Block:
 
 
 def text_of(data: bytes, octets: Ints, starts: Ints, ends: Ints) -> pa.StringArray:
-    """Return spans of a padded buffer as text without a loop: views are laid out by numpy, then cast (no copy a piece)."""
+    """Return spans of a padded buffer as text without a loop: views are laid out by numpy, then cast (no copy a
+    piece)."""
     count = len(starts)
     lengths = ends - starts
     valid = (lengths > 0) & (starts >= 0) & (ends <= len(data) - PAD)
@@ -146,7 +148,7 @@ def text_of(data: bytes, octets: Ints, starts: Ints, ends: Ints) -> pa.StringArr
     short = np.flatnonzero(lengths <= 12)
     if len(short):
         inline = octets[starts[short][:, None] + _TWELVE]
-        inline[_TWELVE >= lengths[short][:, None]] = 0
+        inline[lengths[short][:, None] <= _TWELVE] = 0
         views[short, 1:] = np.ascontiguousarray(inline).view(np.int32)
     long = lengths > 12
     if long.any():

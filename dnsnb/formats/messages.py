@@ -1,4 +1,5 @@
-"""Many DNS messages at once: header, question, answers, OPT, as columns; one numpy step for all of them, not one loop each.
+"""Many DNS messages at once: header, question, answers, OPT, as columns; one numpy step for all of them, not one
+loop each.
 
 Never raises on what is in a message: what can't be read is null and counted. Knows dns/wire for the rare types.
 """
@@ -31,8 +32,10 @@ for _octet in b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_
 class Messages:
     """The columns of a batch of messages, each as long as the batch.
 
-    `good`: a header and a question could be read; `id`, `flags`, `rcode` (with OPT's upper bits), `qtype`, `qclass`, `counts` (n x 4)
-    are integers; `qname` text; `answers` a list of text; `ttl` the smallest of the answer section (-1: none); `ede` -1 or a code;
+    `good`: a header and a question could be read; `id`, `flags`, `rcode` (with OPT's upper bits), `qtype`, `qclass`,
+    `counts` (n x 4)
+    are integers; `qname` text; `answers` a list of text; `ttl` the smallest of the answer section (-1: none); `ede`
+    -1 or a code;
     `dnssec_ok`; `ecs` text or null; `whole`: every record of the answer section could be read.
     """
 
@@ -146,7 +149,7 @@ def _texts(
     data: bytes, octets: Ints, count: int, rows_: list[Ints], at_: list[Ints], len_: list[Ints], good: Ints
 ) -> pa.Array:
     if not rows_:
-        return pa.array(np.where(good, ".", None), pa.string())
+        return pa.array([("." if g else None) for g in good.tolist()], pa.string())
     rows, at, lengths = np.concatenate(rows_), np.concatenate(at_), np.concatenate(len_)
     order = np.argsort(rows, kind="stable")
     rows, at, lengths = rows[order], at[order], lengths[order]
@@ -244,7 +247,7 @@ def _records(data: bytes, octets: Ints, starts: Ints, ends: Ints, at: Ints, out:
         rows, where = rows[going], where[going]
     _answers(data, octets, starts, ends, found, count, out)
     for part in options:
-        _options(data, *part[:4], out)
+        _options(data, part, out)
 
 
 def _answers(
@@ -331,10 +334,11 @@ def _slow(
     return out
 
 
-def _options(data: bytes, rows: Ints, ttl: Ints, at: Ints, size: Ints, out: Messages) -> None:
+def _options(data: bytes, found: tuple[Ints, ...], out: Messages) -> None:
+    rows, ttl, at, size, _ = found
     out.rcode[rows] |= (ttl >> 24 & 0xFF) << 4
     out.dnssec_ok[rows] = (ttl & 0x8000) != 0
-    ecs: dict[int, str] = {}
+    ecs: dict[int, str | None] = {}
     for i in np.flatnonzero(size >= 4).tolist():
         here, stop, row = int(at[i]), int(at[i] + size[i]), int(rows[i])
         while here + 4 <= stop:
@@ -346,7 +350,7 @@ def _options(data: bytes, rows: Ints, ttl: Ints, at: Ints, size: Ints, out: Mess
                 ecs[row] = subnet(value)
             here += 4 + length
     if ecs:
-        values = [None] * len(out.id) if out.ecs is None else out.ecs.to_pylist()
+        values: list[str | None] = [None] * len(out.id) if out.ecs is None else out.ecs.to_pylist()
         for row, text in ecs.items():
             values[row] = text
         out.ecs = pa.array(values, pa.string())

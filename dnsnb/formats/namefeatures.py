@@ -19,7 +19,8 @@ FIELDS = (
 
 
 def with_features(table: pa.Table) -> pa.Table:
-    """Return a table with `name_length` (octets), `name_labels` and `name_entropy` (bits a character) of its `qname`."""
+    """Return a table with `name_length` (octets), `name_labels` and `name_entropy` (bits a character) of its
+    `qname`."""
     coded = table.column("qname").combine_chunks().dictionary_encode()
     if isinstance(coded, pa.ChunkedArray):
         coded = coded.combine_chunks()

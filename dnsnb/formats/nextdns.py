@@ -44,9 +44,14 @@ class Reader(DelimitedReader):
         status = record.get("status", "")
         reasons = record.get("reasons", "")
         return {
-            "time_utc": record["timestamp"], "client": record.get("client_ip"), "client_name": record.get("device_name") or record.get("client_name") or None,
-            "qname": record["domain"], "qtype": record.get("query_type"), "transport": record.get("protocol"),
-            "status": STATUSES.get(status.lower(), "unknown"), "reason": reasons or None,
+            "time_utc": record["timestamp"],
+            "client": record.get("client_ip"),
+            "client_name": record.get("device_name") or record.get("client_name") or None,
+            "qname": record["domain"],
+            "qtype": record.get("query_type"),
+            "transport": record.get("protocol"),
+            "status": STATUSES.get(status.lower(), "unknown"),
+            "reason": reasons or None,
             "list": reasons.split(",")[0].removeprefix("blocklist:") or None if status == "blocked" else None,
             "rule": record.get("matched_name") or None,
-        }  # fmt: skip
+        }

@@ -40,8 +40,13 @@ class Reader(ObjectReader):
         reasons = [r for r in item.get("reasons") or [] if isinstance(r, dict)]
         status = STATUSES.get(str(item.get("status", "")).lower(), "unknown")
         return {
-            "time_utc": item.get("timestamp"), "client": item.get("clientIp"), "client_name": device.get("name"), "qname": item["domain"],
-            "qtype": item.get("type"), "transport": item.get("protocol"), "status": status,
+            "time_utc": item.get("timestamp"),
+            "client": item.get("clientIp"),
+            "client_name": device.get("name"),
+            "qname": item["domain"],
+            "qtype": item.get("type"),
+            "transport": item.get("protocol"),
+            "status": status,
             "reason": ", ".join(str(r.get("id")) for r in reasons) or None,
             "list": str(reasons[0].get("name")) if reasons and status == "blocked" else None,
-        }  # fmt: skip
+        }

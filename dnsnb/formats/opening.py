@@ -1,4 +1,5 @@
-"""Where a log's bytes come from: paths, globs, folders, streams; compression by magic; rotated sets in their true order.
+"""Where a log's bytes come from: paths, globs, folders, streams; compression by magic; rotated sets in their true
+order.
 
 The only place in formats/ that opens files to read them (databases and Parquet open their own). Knows errors only.
 """
@@ -63,7 +64,7 @@ class Input:
             yield from self._rest
 
     def _raw(self) -> Iterator[bytes]:
-        stream = self._stream
+        stream: Any = self._stream
         if stream is None:
             if self.path is None:
                 return
@@ -197,7 +198,8 @@ def _beside(path: Path) -> bool:
 
 
 def in_order(paths: list[Path]) -> list[Path]:
-    """Return rotated files oldest first: ``log.2.gz``, ``log.1``, ``log``; ``log-20260101``; Zeek's ``dns.16:00:00-17:00:00.log.gz``."""
+    """Return rotated files oldest first: ``log.2.gz``, ``log.1``, ``log``; ``log-20260101``; Zeek's
+    ``dns.16:00:00-17:00:00.log.gz``."""
     return sorted(paths, key=lambda p: (str(p.parent), *_rank(p)))
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from dnsnb import schema
@@ -37,7 +38,7 @@ class Reader:
 
     def parse(self, block: Block) -> pa.Table | None:
         """Return the rows of a block."""
-        first = jsonrows.objects(block.keep([True] + [False] * (len(block) - 1)), self.context)[0] if len(block) else []
+        first = jsonrows.objects(block.keep(np.arange(len(block)) == 0), self.context)[0] if len(block) else []
         stamp = pa.string() if first and isinstance(first[0].get("time"), str) else pa.int64()
         fields = [("time", stamp)] + [
             (c.name, _NUMBERS.get(c.kind, pa.string())) for c in schema.COLUMNS if c.name != "time"

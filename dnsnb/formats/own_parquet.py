@@ -47,7 +47,8 @@ def _groups(path: Path, context: Context) -> Iterator[pa.Table]:
         have = file.schema_arrow.names
         if "time" not in have or "qname" not in have:
             raise LogFormatError(
-                f"{path}: a Parquet file, but not of DNS queries: expected columns time and qname, found {', '.join(have[:12])}"
+                f"{path}: a Parquet file, but not of DNS queries: expected columns time and qname, found "
+                f"{', '.join(have[:12])}"
             )
         wanted = [n for n in have if n in columns._TYPES and n != columns.KIND]
         for group in range(file.num_row_groups):

@@ -1,4 +1,5 @@
-"""From frames on a link to DNS messages: Ethernet, VLANs, SLL, raw IP; IPv4 and IPv6; UDP at once by numpy, the rest one by one.
+"""From frames on a link to DNS messages: Ethernet, VLANs, SLL, raw IP; IPv4 and IPv6; UDP at once by numpy, the rest
+one by one.
 
 Pure; keeps the state of fragments and TCP streams, bounded. Knows nothing of capture files.
 """
@@ -22,7 +23,8 @@ STREAM_LIMIT = 1 << 18
 
 
 class Found:
-    """DNS messages found in a batch: spans of the batch's buffer, or octets of their own (`body`), with their envelope."""
+    """DNS messages found in a batch: spans of the batch's buffer, or octets of their own (`body`), with their
+    envelope."""
 
     def __init__(self) -> None:
         self.rows: list[Ints] = []
@@ -32,7 +34,8 @@ class Found:
         self.target: list[list[bytes]] = []
         self.ports: list[Ints] = []
         self.bodies: list[tuple[int, bytes, bytes, bytes, int, int, bool]] = []
-        """(packet, message, source, target, source port, target port, whether by TCP) of what had to be put together."""
+        """(packet, message, source, target, source port, target port, whether by TCP) of what had to be put
+        together."""
 
 
 class Decapsulator:

@@ -30,7 +30,14 @@ class Reader(DelimitedReader):
         when, client, server, qclass, name, qtype, answer, ttl, *rest = fields
         failed = qtype == "" or not answer
         return {
-            "time_epoch": when, "client": client, "server": server, "qclass": qclass, "qname": name, "qtype": qtype,
-            "answers": [] if failed else [answer.rstrip(".") if qtype in ("CNAME", "NS", "PTR") else answer], "ttl": ttl,
-            "count": rest[0] if rest else None, "rcode": "NXDOMAIN" if answer == "NXDOMAIN" else "NOERROR",
-        }  # fmt: skip
+            "time_epoch": when,
+            "client": client,
+            "server": server,
+            "qclass": qclass,
+            "qname": name,
+            "qtype": qtype,
+            "answers": [] if failed else [answer.rstrip(".") if qtype in ("CNAME", "NS", "PTR") else answer],
+            "ttl": ttl,
+            "count": rest[0] if rest else None,
+            "rcode": "NXDOMAIN" if answer == "NXDOMAIN" else "NOERROR",
+        }

@@ -4,12 +4,15 @@ r"""Text logs by regular expression: named groups become columns. A format of on
     from dnsnb.formats.patterns import TextFormat
 
     FORMATS["mylog"] = Format("mylog", "My resolver's log", "lines", "", TextFormat(
-        r"^(?P<time_iso>\S+) (?P<client>\S+) asked (?P<qname>\S+) (?P<qtype>\S+) -> (?P<rcode>\w+) in (?P<latency_ms>[\d.]+) ms$"
+        r"^(?P<time_iso>\S+) (?P<client>\S+) asked (?P<qname>\S+) (?P<qtype>\S+) -> (?P<rcode>\w+) in
+        (?P<latency_ms>[\d.]+) ms$"
     ))
     frame = dnsnb.read_log("my.log")
 
-Groups are named as the frame's columns and `columns.EXTRAS`; a time is `time_iso` (a zone, or the reader's `tz`), `time_epoch`
-(decimal seconds) or `time_syslog` (``Nov 23 06:51:27``), a latency `latency_ms`, `latency_s`, `latency_us` or `latency_go` (``1.2ms``).
+Groups are named as the frame's columns and `columns.EXTRAS`; a time is `time_iso` (a zone, or the reader's `tz`),
+`time_epoch`
+(decimal seconds) or `time_syslog` (``Nov 23 06:51:27``), a latency `latency_ms`, `latency_s`, `latency_us` or
+`latency_go` (``1.2ms``).
 The syntax is RE2's: no look-around, no back-references.
 """
 

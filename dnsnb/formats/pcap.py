@@ -86,8 +86,9 @@ class Reader:
                 return None
             at = self._open(data)
         walk = self._blocks if self._next else self._records
-        starts, ends, times, links, at = walk(data, at)
-        if self._broken:
+        starts, ends, times, links, at, broken = walk(data, at)
+        self._broken = broken
+        if broken:
             self.context.skip_count(
                 "a packet header that can't be; what follows was left out",
                 1,
@@ -107,14 +108,14 @@ class Reader:
             self.context.report.note(f"link type {self._link} is not one we know; its packets can't be read")
         return 24
 
-    def _records(self, data: bytes, at: int) -> tuple[list[int], list[int], Any, Any, int]:
+    def _records(self, data: bytes, at: int) -> tuple[list[int], list[int], Any, Any, int, bool]:
         unpack = struct.Struct(self._order + "4I").unpack_from
         starts, ends, seconds, fractions = [], [], [], []
-        size = len(data)
+        size, broken = len(data), False
         while at + 16 <= size:
             second, fraction, length, _ = unpack(data, at)
             if length > LARGEST:
-                self._broken = True
+                broken = True
                 break
             end = at + 16 + length
             if end > size:
@@ -125,18 +126,18 @@ class Reader:
             fractions.append(fraction)
             at = end
         micros = np.array(seconds, np.int64) * 1_000_000 + np.array(fractions, np.int64) // (1000 // self._nanos)
-        return starts, ends, micros, np.full(len(starts), self._link), at
+        return starts, ends, micros, np.full(len(starts), self._link), at, broken
 
-    def _blocks(self, data: bytes, at: int) -> tuple[list[int], list[int], Any, Any, int]:
+    def _blocks(self, data: bytes, at: int) -> tuple[list[int], list[int], Any, Any, int, bool]:
         starts, ends, times, links = [], [], [], []
-        size = len(data)
+        size, broken = len(data), False
         while at + 12 <= size:
             if data[at : at + 4] == _SECTION:
                 self._order = ">" if data[at + 8 : at + 12] == b"\x1a\x2b\x3c\x4d" else "<"
                 self._interfaces = []
             kind, length = struct.unpack_from(self._order + "2I", data, at)
             if length < 12 or length % 4 or length > LARGEST * 8:
-                self._broken = True
+                broken = True
                 break
             if at + length > size:
                 break
@@ -160,7 +161,7 @@ class Reader:
                 links.append(self._interfaces[0][0] if self._interfaces else 1)
             at += length
         micros = np.array([t if 0 <= t < 1 << 62 else np.iinfo(np.int64).min for t in times], np.int64)
-        return starts, ends, micros, np.array(links, np.int64), at
+        return starts, ends, micros, np.array(links, np.int64), at, broken
 
     def _interface(self, data: bytes, at: int, stop: int) -> tuple[int, int]:
         link = struct.unpack_from(self._order + "H", data, at)[0]

@@ -3,6 +3,7 @@
 Rows leave SQLite packed into a few integers each and are taken apart by numpy; the view is slow and is not used.
 """
 
+# ruff: noqa: S608 - the names of columns in these statements are ours
 from __future__ import annotations
 
 import sqlite3
@@ -12,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.csv as pcsv
 
 from dnsnb.errors import LogFormatError
@@ -23,19 +23,61 @@ from dnsnb.formats.opening import Input
 from dnsnb.formats.sniff import Head
 
 TYPES = (
-    None, "A", "AAAA", "ANY", "SRV", "SOA", "PTR", "TXT", "NAPTR", "MX", "DS", "RRSIG", "DNSKEY", "NS", None, "SVCB", "HTTPS",
-)  # fmt: skip
+    None,
+    "A",
+    "AAAA",
+    "ANY",
+    "SRV",
+    "SOA",
+    "PTR",
+    "TXT",
+    "NAPTR",
+    "MX",
+    "DS",
+    "RRSIG",
+    "DNSKEY",
+    "NS",
+    None,
+    "SVCB",
+    "HTTPS",
+)
 STATUSES = (
-    ("unknown", "unknown"), ("blocked", "gravity"), ("forwarded", "forwarded"), ("cached", "cache"), ("blocked", "regex"),
-    ("blocked", "denylist"), ("blocked", "external IP"), ("blocked", "external NULL"), ("blocked", "external NXRA"),
-    ("blocked", "gravity CNAME"), ("blocked", "regex CNAME"), ("blocked", "denylist CNAME"), ("forwarded", "retried"),
-    ("forwarded", "retried DNSSEC"), ("unknown", "in progress"), ("blocked", "database busy"), ("blocked", "special domain"),
-    ("stale", "cache stale"), ("blocked", "external EDE15"),
-)  # fmt: skip
+    ("unknown", "unknown"),
+    ("blocked", "gravity"),
+    ("forwarded", "forwarded"),
+    ("cached", "cache"),
+    ("blocked", "regex"),
+    ("blocked", "denylist"),
+    ("blocked", "external IP"),
+    ("blocked", "external NULL"),
+    ("blocked", "external NXRA"),
+    ("blocked", "gravity CNAME"),
+    ("blocked", "regex CNAME"),
+    ("blocked", "denylist CNAME"),
+    ("forwarded", "retried"),
+    ("forwarded", "retried DNSSEC"),
+    ("unknown", "in progress"),
+    ("blocked", "database busy"),
+    ("blocked", "special domain"),
+    ("stale", "cache stale"),
+    ("blocked", "external EDE15"),
+)
 RCODES = (
-    None, "NOERROR", "NXDOMAIN", "NOERROR", "NOERROR", "NOERROR", "NOERROR", "SERVFAIL", "REFUSED", "NOTIMP", None, "NOERROR",
-    None, "NOERROR",
-)  # fmt: skip
+    None,
+    "NOERROR",
+    "NXDOMAIN",
+    "NOERROR",
+    "NOERROR",
+    "NOERROR",
+    "NOERROR",
+    "SERVFAIL",
+    "REFUSED",
+    "NOTIMP",
+    None,
+    "NOERROR",
+    None,
+    "NOERROR",
+)
 CHUNK = 200_000
 _AD = 1
 
@@ -58,7 +100,8 @@ def read(one: Input, context: Context) -> Iterator[pa.Table]:
             source = "query_storage" if "query_storage" in names else "queries"
             if source not in names:
                 raise LogFormatError(
-                    f"{one.name}: a database, but not FTL's: it has no table of queries, only {', '.join(sorted(names)[:8])}"
+                    f"{one.name}: a database, but not FTL's: it has no table of queries, only "
+                    f"{', '.join(sorted(names)[:8])}"
                 )
             have = {row[1] for row in connection.execute(f"PRAGMA table_info({source})")}
             version = connection.execute("SELECT value FROM ftl WHERE id = 0").fetchone() if "ftl" in names else None
@@ -86,11 +129,12 @@ def _packed(connection: sqlite3.Connection, uri: str, have: set[str], context: C
     reply = [c if c in have else "NULL" for c in ("reply_type", "reply_time", "dnssec")]
     sql = f"""
         SELECT group_concat(printf('%d,%d,%d,%d,%d,%d', id, timestamp * 1000000 + 0.5,
-            (((type * 32 + status) * 32 + ifnull({reply[0]}, 31)) * 8 + ifnull({reply[2]}, 7)) * 128 + ifnull({ede}, -1) + 1,
+            (((type * 32 + status) * 32 + ifnull({reply[0]}, 31)) * 8 + ifnull({reply[2]}, 7)) * 128 + ifnull({ede},
+            -1) + 1,
             domain * 1048576 + client, ifnull(forward, 0) * 4294967296 + ifnull({info}, 0),
             (ifnull({listed}, -1) + 1) * 4294967296 + min(ifnull({reply[1]} * 1000000 + 1, 0), 4294967295)), char(10))
         FROM query_storage WHERE id BETWEEN ? AND ? AND typeof(domain) = 'integer' AND typeof(client) = 'integer'
-    """  # noqa: S608 - column names are ours
+    """
     worker = sqlitefile.connect(uri)
     try:
         with ThreadPoolExecutor(1) as pool:
@@ -102,13 +146,19 @@ def _packed(connection: sqlite3.Connection, uri: str, have: set[str], context: C
                     ahead = pool.submit(_fetch, worker, sql, starts[i + 1])
                 if text:
                     yield _unpacked(text, tables)
-                odd = connection.execute(
-                    "SELECT count(*) FROM query_storage WHERE id BETWEEN ? AND ? AND NOT (typeof(domain) = 'integer' AND typeof(client) = 'integer')",
-                    (start, start + CHUNK - 1),
-                ).fetchone()[0] if tables.texts else 0  # fmt: skip
+                odd = (
+                    connection.execute(
+                        "SELECT count(*) FROM query_storage WHERE id BETWEEN ? AND ? AND NOT (typeof(domain) = "
+                        "'integer' AND typeof(client) = 'integer')",
+                        (start, start + CHUNK - 1),
+                    ).fetchone()[0]
+                    if tables.texts
+                    else 0
+                )
                 if odd:
                     rows = connection.execute(
-                        f"SELECT id, timestamp, type, status, domain, client, forward, {info}, {', '.join(reply)}, {listed}, {ede} FROM query_storage "  # noqa: S608
+                        f"SELECT id, timestamp, type, status, domain, client, forward, {info}, {', '.join(reply)}, "
+                        f"{listed}, {ede} FROM query_storage "
                         "WHERE id BETWEEN ? AND ? AND NOT (typeof(domain) = 'integer' AND typeof(client) = 'integer')",
                         (start, start + CHUNK - 1),
                     ).fetchall()
@@ -220,8 +270,7 @@ def _table(
     if (listed >= 0).any():
         lists = columns.mapped(pa.array(listed, mask=(listed < 0) | ~blocked), lambda n: f"list {n}")
         raw["list"] = lists
-    table = build({k: v for k, v in raw.items() if v is not None}, count)
-    return table
+    return build({k: v for k, v in raw.items() if v is not None}, count)
 
 
 def _pick(values: list[Any], codes: Any, other: Any) -> Any:
@@ -253,7 +302,8 @@ def _plain(connection: sqlite3.Connection, have: set[str], context: Context) -> 
     info = "additional_info" if "additional_info" in have else "NULL"
     reply = [c if c in have else "NULL" for c in ("reply_type", "reply_time", "dnssec")]
     cursor = connection.execute(
-        f"SELECT id, timestamp, type, status, domain, client, forward, {info}, {', '.join(reply)}, NULL, NULL FROM queries ORDER BY id"  # noqa: S608
+        f"SELECT id, timestamp, type, status, domain, client, forward, {info}, {', '.join(reply)}, NULL, NULL FROM "
+        f"queries ORDER BY id"
     )
     while rows := cursor.fetchmany(CHUNK):
         yield _texts(rows, None)
@@ -280,10 +330,10 @@ def _texts(rows: list[tuple[Any, ...]], tables: _Names | None) -> pa.Table:
         [round(v * 1e6) if isinstance(v, (int, float)) and abs(v) < 1e10 else -(1 << 63) for v in stamps], np.int64
     )
     raw: dict[str, Any] = {
-        "client": text(clients, tables and tables.client),
-        "qname": text(domains, tables and tables.domain),
-        "upstream": text(forwards, tables and tables.forward).dictionary_encode(),
-        "rule": text(infos, tables and tables.info),
+        "client": text(clients, None if tables is None else tables.client),
+        "qname": text(domains, None if tables is None else tables.domain),
+        "upstream": text(forwards, None if tables is None else tables.forward).dictionary_encode(),
+        "rule": text(infos, None if tables is None else tables.info),
     }
     spent = np.array([v * 1e6 if isinstance(v, (int, float)) and v < 4e9 else -1.0 for v in took]).astype(np.int64)
     return _table(

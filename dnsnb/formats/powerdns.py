@@ -17,28 +17,47 @@ from dnsnb.formats.join import Joiner
 from dnsnb.formats.patterns import Line, PatternReader
 from dnsnb.formats.sniff import Head
 
-_STAMP = r"^(?:(?P<time_syslog>[^\s\d]{3,4} +\d+ \d\d:\d\d:\d\d) )?(?:\S+ )?(?:pdns\S*?(?:\[\d+\])?: )?(?:[A-Z][a-z]{2} \d\d \d\d:\d\d:\d\d )?"
+_STAMP = (
+    r"^(?:(?P<time_syslog>[^\s\d]{3,4} +\d+ \d\d:\d\d:\d\d) )?(?:\S+ )?(?:pdns\S*?(?:\[\d+\])?: "
+    r")?(?:[A-Z][a-z]{2} \d\d \d\d:\d\d:\d\d )?"
+)
 _FROM = r"(?P<client>\[[^\]]+\]|[0-9.]+|[0-9a-fA-F:]+):(?P<client_port>\d+)"
 _LINES = (
-    Line(_STAMP + r"\d+ \[(?P<thread>\d+/\d+)\] question for '(?P<qname>.*)\|(?P<qtype>[^'|]+)' from " + _FROM, QUERY, "question"),
     Line(
-        _STAMP + r"\d+ \[(?P<thread>\d+/\d+)\] answer to question '(?P<qname>.*)\|(?P<qtype>[^'|]+)': \d+ answers, \d+ additional, "
+        _STAMP + r"\d+ \[(?P<thread>\d+/\d+)\] question for '(?P<qname>.*)\|(?P<qtype>[^'|]+)' from " + _FROM,
+        QUERY,
+        "question",
+    ),
+    Line(
+        _STAMP + r"\d+ \[(?P<thread>\d+/\d+)\] answer to question '(?P<qname>.*)\|(?P<qtype>[^'|]+)': \d+ answers, \d+ "
+        r"additional, "
         r"took (?P<packets>\d+) packets, .*?(?P<latency_ms>[\d.]+) tot ms, .*rcode=(?P<rcode>\d+)",
         RESPONSE,
         "answer",
     ),
-    Line(_STAMP + r"\d+ \[(?P<thread>\d+/\d+)\] answer to question '(?P<qname>.*)\|(?P<qtype>[^'|]+)': .*rcode=(?P<rcode>\d+)", RESPONSE, "answer"),
+    Line(
+        _STAMP
+        + r"\d+ \[(?P<thread>\d+/\d+)\] answer to question '(?P<qname>.*)\|(?P<qtype>[^'|]+)': .*rcode=(?P<rcode>\d+)",
+        RESPONSE,
+        "answer",
+    ),
     Line(r'^.*?msg="Question" .*?subsystem="syncres".*$', QUERY, "structured-question"),
     Line(r'^.*?msg="Answer" .*?subsystem="syncres".*$', RESPONSE, "structured-answer"),
-    Line(_STAMP + r"Remote (?P<client>\S+) wants '(?P<qname>.*)\|(?P<qtype>[^'|]+)', do = (?P<do>\d), bufsize = \d+(?: \(\d+\))?(?:: (?P<reason>.*))?$", QUERY, "wants"),
-)  # fmt: skip
+    Line(
+        _STAMP + r"Remote (?P<client>\S+) wants '(?P<qname>.*)\|(?P<qtype>[^'|]+)', do = (?P<do>\d), bufsize = \d+(?: "
+        r"\(\d+\))?(?:: (?P<reason>.*))?$",
+        QUERY,
+        "wants",
+    ),
+)
 
 
 def score(head: Head) -> int:
     """Sentences of the Recursor or the authoritative server."""
     if (
         head.share(
-            r"\d+ \[\d+/\d+\] (?:question for|answer to question) '|msg=\"(?:Question|Answer)\" .*subsystem=\"syncres\"|Remote \S+ wants '"
+            r"\d+ \[\d+/\d+\] (?:question for|answer to question) '|msg=\"(?:Question|Answer)\" "
+            r".*subsystem=\"syncres\"|Remote \S+ wants '"
         )
         > 0.02
     ):

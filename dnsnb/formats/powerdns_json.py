@@ -36,9 +36,17 @@ class Reader(ObjectReader):
         answer = item["msg"] == "Answer"
         out = str(item.get("outqueries", "0"))
         return {
-            "time_epoch": str(item.get("ts", "")), "client": host, "client_port": port, "qname": item["qname"], "qtype": item.get("qtype"),
-            "transport": item.get("proto"), "thread": item.get("mtid"), "ecs": item.get("ecs") or None,
+            "time_epoch": str(item.get("ts", "")),
+            "client": host,
+            "client_port": port,
+            "qname": item["qname"],
+            "qtype": item.get("qtype"),
+            "transport": item.get("proto"),
+            "thread": item.get("mtid"),
+            "ecs": item.get("ecs") or None,
             "rcode": str(item["rcode"]) if answer and "rcode" in item else None,
-            "latency_ms": item.get("totms"), "kind": RESPONSE if answer else QUERY, "event": item["msg"].lower(),
+            "latency_ms": item.get("totms"),
+            "kind": RESPONSE if answer else QUERY,
+            "event": item["msg"].lower(),
             "status": ("forwarded" if out != "0" else "cached") if answer else None,
-        }  # fmt: skip
+        }

@@ -32,9 +32,14 @@ class Options:
     """The settings of one import, checked."""
 
     def __init__(
-        self, format: str = "auto", tz: Any = None, year: int | None = None, errors: str = "report",
-        rows: str = "queries", template: str | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        format: str = "auto",  # noqa: A002 - the word that everyone uses
+        tz: Any = None,
+        year: int | None = None,
+        errors: str = "report",
+        rows: str = "queries",
+        template: str | None = None,
+    ) -> None:
         if format != "auto" and format not in FORMATS:
             raise SettingError("format", format, f"not a format we know; one of auto, {', '.join(FORMATS)}")
         if errors not in ("report", "raise"):
@@ -103,8 +108,8 @@ def tables_of(
         plans.append((one, row, wrapper))
     if not plans:
         raise LogFormatError("; ".join(str(e) for e in refused[:3]))
-    for error in refused:
-        report.skip("a file that is not a DNS log we know", 1, [(str(error).split(":")[0], 0, str(error))])
+    for refusal in refused:
+        report.skip("a file that is not a DNS log we know", 1, [(str(refusal).split(":")[0], 0, str(refusal))])
     report["files"] = [one.name for one, _, _ in plans]
     report["format"] = ", ".join(dict.fromkeys(row.name for _, row, _ in plans))
     for group in _sets(plans):

@@ -16,7 +16,8 @@ _LOCK = threading.Lock()  # readers parse in threads; not part of a report, whic
 class ImportReport(dict[str, Any]):
     """The report of one import; also readable as attributes (`report.rows`, `report.skipped`).
 
-    Keys: `files`, `format`, `lines`, `events`, `rows`, `bytes`, `skipped` (reason -> {"count", "examples": [[file, line, text]]}),
+    Keys: `files`, `format`, `lines`, `events`, `rows`, `bytes`, `skipped` (reason -> {"count", "examples": [[file,
+    line, text]]}),
     `notes`, `year`, `zone`, `clock_steps`, `first`, `last` (ISO 8601, UTC), `seconds`.
     """
 

@@ -24,15 +24,25 @@ class Reader(ObjectReader):
     def row(self, item: dict[str, Any]) -> Row | None:
         """Return what a record says."""
         action = item.get("firewall_rule_action")
-        blocked = action in ("BLOCK",)
+        blocked = action == "BLOCK"
         answers = [a for a in item.get("answers") or [] if isinstance(a, dict)]
         source = item.get("srcids") or {}
         return {
-            "time_utc": item["query_timestamp"], "client": item.get("srcaddr"), "client_port": item.get("srcport"), "qname": item["query_name"],
-            "qtype": item.get("query_type"), "qclass": item.get("query_class"), "rcode": item.get("rcode"),
-            "transport": item.get("transport"), "answers": [str(a.get("Rdata", "")) for a in answers],
+            "time_utc": item["query_timestamp"],
+            "client": item.get("srcaddr"),
+            "client_port": item.get("srcport"),
+            "qname": item["query_name"],
+            "qtype": item.get("query_type"),
+            "qclass": item.get("query_class"),
+            "rcode": item.get("rcode"),
+            "transport": item.get("transport"),
+            "answers": [str(a.get("Rdata", "")) for a in answers],
             "client_name": source.get("instance") or source.get("resolver_endpoint") or None,
-            "status": "blocked" if blocked else {"SERVFAIL": "failed", "REFUSED": "refused"}.get(str(item.get("rcode"))),
-            "reason": f"firewall {action}" if action else None, "list": item.get("firewall_domain_list_id") if action else None,
-            "rule": item.get("firewall_rule_group_id") if action else None, "uid": item.get("vpc_id"),
-        }  # fmt: skip
+            "status": "blocked"
+            if blocked
+            else {"SERVFAIL": "failed", "REFUSED": "refused"}.get(str(item.get("rcode"))),
+            "reason": f"firewall {action}" if action else None,
+            "list": item.get("firewall_domain_list_id") if action else None,
+            "rule": item.get("firewall_rule_group_id") if action else None,
+            "uid": item.get("vpc_id"),
+        }

@@ -70,7 +70,8 @@ def _array(values: list[Any], key: str) -> pa.Array:
 
 
 class ObjectReader:
-    """Reads JSON lines; a subclass gives `row(item)`, which returns a row, a list of rows, or None for what is no DNS."""
+    """Reads JSON lines; a subclass gives `row(item)`, which returns a row, a list of rows, or None for what is no
+    DNS."""
 
     joiner: Any = None
     noise = "no DNS record"
@@ -104,7 +105,8 @@ class ObjectReader:
 
 
 class DelimitedReader:
-    """Reads CSV (quotes, line breaks in quotes) or TSV; a subclass gives `row(fields)` or, with a header, `row(by_name)`."""
+    """Reads CSV (quotes, line breaks in quotes) or TSV; a subclass gives `row(fields)` or, with a header,
+    `row(by_name)`."""
 
     joiner: Any = None
     delimiter = ","

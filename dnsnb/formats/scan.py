@@ -72,7 +72,8 @@ def converted(
 
 
 def to_parquet(tables: Iterator[pa.Table], path: Path, tick: Any = None) -> int:
-    """Write finished tables as one Parquet file (zstd, row groups of a million), with the name features; return the rows."""
+    """Write finished tables as one Parquet file (zstd, row groups of a million), with the name features; return the
+    rows."""
     import pyarrow.parquet as pq
 
     wanted = file_schema()

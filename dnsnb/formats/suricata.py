@@ -1,4 +1,5 @@
-"""Suricata EVE: dns events of versions 1 to 3 (queries and answers, flat, grouped or per record), and DNS inside alerts.
+"""Suricata EVE: dns events of versions 1 to 3 (queries and answers, flat, grouped or per record), and DNS inside
+alerts.
 
 Who the client is, is told by port 53, not by the side: version 3 swaps the addresses of responses.
 """

@@ -12,8 +12,10 @@ from typing import Any, NamedTuple
 class Format(NamedTuple):
     """One log format.
 
-    `kind` says what its module is given: ``"lines"`` (`Reader(context)` with `.parse(block) -> Table | None`), ``"bytes"``
-    (`Reader(context)` with `.feed(bytes)` and `.finish()`), or ``"path"`` (`read(path, context)` yields tables). `score(head)`, in the same
+    `kind` says what its module is given: ``"lines"`` (`Reader(context)` with `.parse(block) -> Table | None`),
+    ``"bytes"``
+    (`Reader(context)` with `.feed(bytes)` and `.finish()`), or ``"path"`` (`read(path, context)` yields tables).
+    `score(head)`, in the same
     module, says from 0 to 100 how sure it is that a file's first bytes are of this format.
     """
 

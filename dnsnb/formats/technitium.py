@@ -16,7 +16,8 @@ from dnsnb.formats.patterns import Line, PatternReader, split_list
 from dnsnb.formats.sniff import Head
 
 _LINE = (
-    r"^\[(?P<when>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) (?P<zone>UTC|Local)\] \[(?P<client>\[[^\]]+\]|[^\]\[]+?):(?P<client_port>\d+)\] "
+    r"^\[(?P<when>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) (?P<zone>UTC|Local)\] \[(?P<client>\[[^\]]+\]|[^\]\[]+?):"
+    r"(?P<client_port>\d+)\] "
     r"\[(?P<transport>[A-Za-z]+)\] QNAME: (?P<qname>.*?); QTYPE: (?P<qtype>[^;]+); QCLASS: (?P<qclass>[^;]+)"
     r"(?:; RCODE: (?P<rcode>[^;]+))?(?:; ANSWER: \[(?P<data>.*?)\])?(?P<rest>;.*)?$"
 )

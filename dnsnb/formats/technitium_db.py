@@ -38,7 +38,8 @@ def read(one: Input, context: Context) -> Iterator[pa.Table]:
     for rows in sqlitefile.rows(
         one,
         context,
-        "SELECT dlid, timestamp, client_ip, protocol, response_type, response_rtt, rcode, qname, qtype, qclass, answer FROM dns_logs ORDER BY dlid",
+        "SELECT dlid, timestamp, client_ip, protocol, response_type, response_rtt, rcode, qname, qtype, qclass, "
+        "answer FROM dns_logs ORDER BY dlid",
         CHUNK,
     ):
         made = []
@@ -50,11 +51,21 @@ def read(one: Input, context: Context) -> Iterator[pa.Table]:
                 if answer
                 else []
             )
-            made.append({
-                "time_utc": stamp, "client": client, "transport": _PROTOCOLS.get(protocol), "status": STATUSES.get(str(kind)),
-                "reason": _WORDS.get(kind), "latency_ms": rtt, "rcode": None if rcode is None else str(rcode),
-                "qname": qname or ".", "qtype": None if qtype is None else str(qtype), "qclass": None if qclass is None else str(qclass), "answers": data,
-            })  # fmt: skip
+            made.append(
+                {
+                    "time_utc": stamp,
+                    "client": client,
+                    "transport": _PROTOCOLS.get(protocol),
+                    "status": STATUSES.get(str(kind)),
+                    "reason": _WORDS.get(kind),
+                    "latency_ms": rtt,
+                    "rcode": None if rcode is None else str(rcode),
+                    "qname": qname or ".",
+                    "qtype": None if qtype is None else str(qtype),
+                    "qclass": None if qclass is None else str(qclass),
+                    "answers": data,
+                }
+            )
         table = rowtables.table(made, [int(r[0]) for r in rows], context)
         if table is not None:
             yield table

@@ -11,10 +11,22 @@ from dnsnb.formats.rowtables import ObjectReader, Row
 from dnsnb.formats.sniff import Head
 
 STATUSES = {
-    "1": "local", "authoritative": "local", "2": "forwarded", "recursive": "forwarded", "3": "cached", "cached": "cached",
-    "4": "blocked", "blocked": "blocked", "5": "blocked", "upstreamblocked": "blocked", "6": "blocked",
-    "upstreamblockedcached": "blocked", "cacheblocked": "blocked", "7": "failed", "dropped": "failed",
-}  # fmt: skip
+    "1": "local",
+    "authoritative": "local",
+    "2": "forwarded",
+    "recursive": "forwarded",
+    "3": "cached",
+    "cached": "cached",
+    "4": "blocked",
+    "blocked": "blocked",
+    "5": "blocked",
+    "upstreamblocked": "blocked",
+    "6": "blocked",
+    "upstreamblockedcached": "blocked",
+    "cacheblocked": "blocked",
+    "7": "failed",
+    "dropped": "failed",
+}
 
 
 def score(head: Head) -> int:
@@ -35,9 +47,17 @@ class Reader(ObjectReader):
         ttls = [a["recordTtl"] for a in answers if isinstance(a.get("recordTtl"), int)]
         ede = [e.get("errType") for e in item.get("edns") or [] if isinstance(e, dict)]
         return {
-            "time_utc": item.get("timestamp"), "client": item.get("clientIp"), "transport": item.get("protocol"),
-            "qname": question.get("questionName"), "qtype": question.get("questionType"), "qclass": question.get("questionClass"),
-            "rcode": item.get("responseCode"), "latency_ms": item.get("responseRtt"), "status": STATUSES.get(kind.lower()),
-            "reason": kind or None, "answers": [str(a.get("recordData", "")) for a in answers], "ttl": min(ttls) if ttls else None,
-            "ede": next((int(e) for e in ede if str(e).isdigit()), None),
-        }  # fmt: skip
+            "time_utc": item.get("timestamp"),
+            "client": item.get("clientIp"),
+            "transport": item.get("protocol"),
+            "qname": question.get("questionName"),
+            "qtype": question.get("questionType"),
+            "qclass": question.get("questionClass"),
+            "rcode": item.get("responseCode"),
+            "latency_ms": item.get("responseRtt"),
+            "status": STATUSES.get(kind.lower()),
+            "reason": kind or None,
+            "answers": [str(a.get("recordData", "")) for a in answers],
+            "ttl": min(ttls) if ttls else None,
+            "ede": next((int(str(e)) for e in ede if str(e).isdigit()), None),
+        }

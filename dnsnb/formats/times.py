@@ -22,13 +22,37 @@ HOUR = 3_600_000_000
 MISSING = np.int64(np.iinfo(np.int64).min)
 """A time that could not be read (what numpy calls NaT)."""
 
-MONTHS = {m: i for i, m in enumerate("jan feb mar apr may jun jul aug sep oct nov dec".split(), 1)}
+MONTHS = {
+    m: i for i, m in enumerate(["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"], 1)
+}
 # other languages' abbreviations that a localised strftime writes, where they differ from English (first three letters)
 MONTHS |= {
-    "mär": 3, "mrz": 3, "mai": 5, "okt": 10, "dez": 12, "fév": 2, "fev": 2, "avr": 4, "jui": 6, "aoû": 8, "aou": 8, "déc": 12,
-    "ene": 1, "abr": 4, "ago": 8, "dic": 12, "gen": 1, "mag": 5, "giu": 6, "lug": 7, "set": 9, "ott": 10, "maa": 3,
-    "mei": 5, "out": 10,
-}  # fmt: skip
+    "mär": 3,
+    "mrz": 3,
+    "mai": 5,
+    "okt": 10,
+    "dez": 12,
+    "fév": 2,
+    "fev": 2,
+    "avr": 4,
+    "jui": 6,
+    "aoû": 8,
+    "aou": 8,
+    "déc": 12,
+    "ene": 1,
+    "abr": 4,
+    "ago": 8,
+    "dic": 12,
+    "gen": 1,
+    "mag": 5,
+    "giu": 6,
+    "lug": 7,
+    "set": 9,
+    "ott": 10,
+    "maa": 3,
+    "mei": 5,
+    "out": 10,
+}
 
 
 class Clock:
@@ -73,7 +97,8 @@ class Clock:
         return np.where(good, first, MISSING)
 
     def _seconds_of(self, naive: Ints, double: Ints) -> Ints:
-        """Of the lines in a doubled hour, which are in its second showing: those after time ran back by over ten minutes."""
+        """Of the lines in a doubled hour, which are in its second showing: those after time ran back by over ten
+        minutes."""
         out = np.zeros(len(naive), bool)
         places = np.flatnonzero(double)
         values = naive[places]
@@ -118,7 +143,7 @@ class Clock:
         if self.year is not None:
             year = self.year
         else:
-            now = dt.datetime.fromtimestamp(self.modified, dt.timezone.utc) + dt.timedelta(days=1)
+            now = dt.datetime.fromtimestamp(self.modified, dt.UTC) + dt.timedelta(days=1)
             year = now.year
             if (month, day) > (now.month, now.day):
                 year -= 1
@@ -197,7 +222,8 @@ def valid_date(year: Ints, month: Ints, day: Ints) -> Ints:
 
 
 _ISO = (
-    r"^\[?(?P<y>\d{4})[-/.](?P<m>\d\d?)[-/.](?P<d>\d\d?)[T ](?P<h>\d\d):(?P<n>\d\d):(?P<s>\d\d)(?:[.,](?P<f>\d{1,9})\d*)?"
+    r"^\[?(?P<y>\d{4})[-/.](?P<m>\d\d?)[-/.](?P<d>\d\d?)[T ](?P<h>\d\d):(?P<n>\d\d):(?P<s>\d\d)(?:[.,]"
+    r"(?P<f>\d{1,9})\d*)?"
     r" ?(?P<z>Z|UTC|[+-]\d\d:?\d\d)?"
 )
 

@@ -40,7 +40,13 @@ class Reader(DelimitedReader):
         kind = re.search(r"\(([^)]+)\)", qtype)
         blocked = action.lower().startswith("blocked")
         return {
-            "time_utc": when, "client": inner or outer, "client_name": identity.replace("\n", " ") or None, "qname": name,
-            "qtype": kind[1] if kind else qtype, "rcode": rcode, "status": "blocked" if blocked else "forwarded",
-            "reason": action, "list": ((rest[2] if len(rest) > 2 else "") or (rest[0] if rest else "")) or None if blocked else None,
-        }  # fmt: skip
+            "time_utc": when,
+            "client": inner or outer,
+            "client_name": identity.replace("\n", " ") or None,
+            "qname": name,
+            "qtype": kind[1] if kind else qtype,
+            "rcode": rcode,
+            "status": "blocked" if blocked else "forwarded",
+            "reason": action,
+            "list": ((rest[2] if len(rest) > 2 else "") or (rest[0] if rest else "")) or None if blocked else None,
+        }

@@ -1,6 +1,7 @@
 """Unbound: log-queries, log-replies, log-local-actions, RPZ and SERVFAIL lines, with any of its three clocks.
 
-A reply line is a row by itself; the query line before it gives the time. Octets outside [A-Za-z0-9*_-] are printed as ``?``.
+A reply line is a row by itself; the query line before it gives the time. Octets outside [A-Za-z0-9*_-] are printed
+as ``?``.
 """
 
 from __future__ import annotations
@@ -18,31 +19,41 @@ from dnsnb.formats.patterns import Line, PatternReader
 from dnsnb.formats.sniff import Head
 
 _STAMP = (
-    r"^(?:\[(?P<time_epoch>\d{9,11}(?:\.\d+)?)\] |(?P<time_syslog>[^\s\d\[]{3,4} +\d+ \d\d:\d\d:\d\d) |(?P<time_iso>\d{4}-\d\d-\d\dT\S+) )?"
+    r"^(?:\[(?P<time_epoch>\d{9,11}(?:\.\d+)?)\] |(?P<time_syslog>[^\s\d\[]{3,4} +\d+ \d\d:\d\d:\d\d) |"
+    r"(?P<time_iso>\d{4}-\d\d-\d\dT\S+) )?"
     r"(?:\S*unbound\S*?)?(?:\[\d+:[0-9a-f]+\]) "
 )
 _QUESTION = r"(?P<qname>\S+) (?P<qtype>\S+) (?P<qclass>\S+)"
 _LINES = (
     Line(
-        _STAMP + r"(?:info|reply): (?P<client>[0-9a-fA-F.:]+(?:%\w+)?) " + _QUESTION + r" (?P<rcode>[A-Z]\w*) (?P<latency_s>\d+\.\d+|-) "
+        _STAMP
+        + r"(?:info|reply): (?P<client>[0-9a-fA-F.:]+(?:%\w+)?) "
+        + _QUESTION
+        + r" (?P<rcode>[A-Z]\w*) (?P<latency_s>\d+\.\d+|-) "
         r"(?P<hit>[01]|-) (?P<response_bytes>\d+|-)(?: on (?P<transport>\w+) (?P<server>\S+) \d+)?$",
         RESPONSE,
         "reply",
     ),
     Line(_STAMP + r"(?:info|query): (?P<client>[0-9a-fA-F.:]+(?:%\w+)?) " + _QUESTION + "$", QUERY, "query"),
     Line(
-        _STAMP + r"info: rpz: applied (?:\[(?P<list>[^\]]*)\] )?(?:(?P<trigger>[a-z-]+) )?(?P<rule>\S+) (?P<reason>rpz-\S+|\S+) "
+        _STAMP + r"info: rpz: applied (?:\[(?P<list>[^\]]*)\] )?(?:(?P<trigger>[a-z-]+) )?(?P<rule>\S+) "
+        r"(?P<reason>rpz-\S+|\S+) "
         r"(?P<client>[0-9a-fA-F.:]+)@(?P<client_port>\d+) " + _QUESTION + "$",
         NOTE,
         "rpz",
     ),
     Line(
-        _STAMP + r"info: (?P<rule>\S+) (?P<reason>[a-z_]+) (?P<client>[0-9a-fA-F.:]+)@(?P<client_port>\d+) " + _QUESTION + "$",
+        _STAMP
+        + r"info: (?P<rule>\S+) (?P<reason>[a-z_]+) (?P<client>[0-9a-fA-F.:]+)@(?P<client_port>\d+) "
+        + _QUESTION
+        + "$",
         NOTE,
         "local",
     ),
-    Line(_STAMP + r"error: SERVFAIL <(?P<qname>\S+) (?P<qtype>\S+) (?P<qclass>\S+)>: (?P<reason>.*)$", HINT, "servfail"),
-)  # fmt: skip
+    Line(
+        _STAMP + r"error: SERVFAIL <(?P<qname>\S+) (?P<qtype>\S+) (?P<qclass>\S+)>: (?P<reason>.*)$", HINT, "servfail"
+    ),
+)
 
 _DENYING = {
     "deny",

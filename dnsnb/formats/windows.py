@@ -1,6 +1,7 @@
 """Windows DNS Server debug log: packets in and out, in any of the date orders that its locales write.
 
-``Rcv Q`` and ``Snd R Q`` are the client's side, ``Snd Q`` and ``Rcv R Q`` the server's own questions. A date that could be read two
+``Rcv Q`` and ``Snd R Q`` are the client's side, ``Snd Q`` and ``Rcv R Q`` the server's own questions. A date that
+could be read two
 ways is settled by the rest of the file; where that says nothing the log is refused until `template` tells the order.
 """
 
@@ -22,12 +23,16 @@ from dnsnb.formats.lines import Block
 from dnsnb.formats.patterns import Line, PatternReader
 from dnsnb.formats.sniff import Head
 
-_DATE = r"(?P<d1>\d{1,4})(?P<sep>[/.-])(?P<d2>\d{1,2})[/.-](?P<d3>\d{1,4})\.? (?P<h>\d{1,2})[:.](?P<n>\d\d)[:.](?P<s>\d\d) ?(?P<half>(?i:[ap]\.?m\.?))?"
+_DATE = (
+    r"(?P<d1>\d{1,4})(?P<sep>[/.-])(?P<d2>\d{1,2})[/.-](?P<d3>\d{1,4})\.? (?P<h>\d{1,2})[:.](?P<n>\d\d)[:.]"
+    r"(?P<s>\d\d) ?(?P<half>(?i:[ap]\.?m\.?))?"
+)
 _LINE = (
     r"^"
     + _DATE
     + r" +[0-9A-Fa-f]+ +PACKET +[0-9A-Fa-f]* *(?P<transport>UDP|TCP) (?P<way>Rcv|Snd) (?P<peer>[0-9A-Fa-f.:%]+) +"
-    r"(?P<xid>[0-9a-fA-F]{4}) (?P<qr>[R ]) (?P<op>[A-Z?]) \[(?P<hex>[0-9a-fA-F]{4}) (?P<marks>[A-Z ]*?) *(?P<rcode>[A-Z0-9]+)\] +(?P<qtype>\S+) +(?P<qname>\S+)\s*$"
+    r"(?P<xid>[0-9a-fA-F]{4}) (?P<qr>[R ]) (?P<op>[A-Z?]) \[(?P<hex>[0-9a-fA-F]{4}) (?P<marks>[A-Z ]*?) *"
+    r"(?P<rcode>[A-Z0-9]+)\] +(?P<qtype>\S+) +(?P<qname>\S+)\s*$"
 )
 ORDERS = ("mdy", "dmy", "ymd")
 

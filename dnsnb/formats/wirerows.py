@@ -29,7 +29,8 @@ def rows(
 ) -> tuple[pa.Table | None, Any]:
     """Return events for messages that lie in `data`, and which of them could be read at all.
 
-    `envelope` holds a column each (time in µs, client, client_port, server, transport, side, id …), sorted out by the caller
+    `envelope` holds a column each (time in µs, client, client_port, server, transport, side, id …), sorted out by
+    the caller
     so that `client` is who asked, whichever way a message went.
     """
     found = messages.decode(data, starts, ends, records=records)

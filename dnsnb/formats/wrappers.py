@@ -25,8 +25,14 @@ _SYSLOG_ISO = (
     r"^(?:<\d{1,3}>)?(?P<time>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:?\d\d)) \S+ "
     r"(?P<prog>[A-Za-z_][\w./-]*)(?:\[\d+\])?: (?P<msg>.*)$"
 )
-_RFC5424 = r'^<\d{1,3}>1 (?P<time>\S+) \S+ (?P<prog>\S+) \S+ \S+ (?:-|(?:\[(?:[^\]"]|"(?:[^"\\]|\\.)*")*\])+) ?(?:\x{FEFF})?(?P<msg>.*)$'
-_CRI = r"^(?P<time>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:?\d\d)) (?:stdout|stderr) (?P<part>[FP]) (?P<msg>.*)$"
+_RFC5424 = (
+    r'^<\d{1,3}>1 (?P<time>\S+) \S+ (?P<prog>\S+) \S+ \S+ (?:-|(?:\[(?:[^\]"]|"(?:[^"\\]|\\.)*")*\])+) '
+    r"?(?:\x{FEFF})?(?P<msg>.*)$"
+)
+_CRI = (
+    r"^(?P<time>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:?\d\d)) (?:stdout|stderr) (?P<part>[FP]) "
+    r"(?P<msg>.*)$"
+)
 
 _TEXT = {"syslog": _SYSLOG, "syslog-iso": _SYSLOG_ISO, "rfc5424": _RFC5424, "cri": _CRI}
 _KEYS = (
@@ -40,7 +46,8 @@ _KEYS = (
 
 
 def detect(block: Block) -> str | None:
-    """Return which wrapper most of the first lines are in, or None. A syslog stamp is told from a daemon's own by its host."""
+    """Return which wrapper most of the first lines are in, or None. A syslog stamp is told from a daemon's own by
+    its host."""
     sample = [block.line(i) if len(block) else "" for i in range(min(len(block), 40))]
     texts = [s for s in sample if s.strip()]
     if not texts:
@@ -84,7 +91,8 @@ def _get(item: Any, path: tuple[str, ...]) -> Any:
 
 
 def unwrap(block: Block, kind: str, clock: Clock, skip: Callable[[str, Any], None]) -> Block:
-    """Return the wrapped lines as a block with `stamps`; `skip(reason, mask)` hears of the lines that were not wrapped."""
+    """Return the wrapped lines as a block with `stamps`; `skip(reason, mask)` hears of the lines that were not
+    wrapped."""
     return _unwrap_text(block, kind, clock, skip) if kind in _TEXT else _unwrap_json(block, kind, clock, skip)
 
 

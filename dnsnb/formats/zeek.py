@@ -19,10 +19,32 @@ from dnsnb.formats.feeding import Context
 from dnsnb.formats.lines import Block
 from dnsnb.formats.sniff import Head
 
-_FIELDS = (
-    "ts uid id.orig_h id.orig_p id.resp_h id.resp_p proto trans_id rtt query qclass qclass_name qtype qtype_name rcode "
-    "rcode_name AA TC RD RA Z answers TTLs rejected"
-).split()
+_FIELDS = [
+    "ts",
+    "uid",
+    "id.orig_h",
+    "id.orig_p",
+    "id.resp_h",
+    "id.resp_p",
+    "proto",
+    "trans_id",
+    "rtt",
+    "query",
+    "qclass",
+    "qclass_name",
+    "qtype",
+    "qtype_name",
+    "rcode",
+    "rcode_name",
+    "AA",
+    "TC",
+    "RD",
+    "RA",
+    "Z",
+    "answers",
+    "TTLs",
+    "rejected",
+]
 _KINDS = {
     "ts": pa.float64(), "rtt": pa.float64(), "id.orig_p": pa.int32(), "trans_id": pa.int32(), "qclass": pa.int32(),
     "qtype": pa.int32(), "rcode": pa.int32(), "Z": pa.int32(), "AA": pa.bool_(), "TC": pa.bool_(), "RD": pa.bool_(),
@@ -46,7 +68,7 @@ _WANTED = (
 def score(head: Head) -> int:
     """Zeek's header names its path and fields; a headless file has an address in its third column."""
     top = head.lines[:20]
-    if any(line.startswith("#separator") or line.startswith("#fields") for line in top):
+    if any(line.startswith(("#separator", "#fields")) for line in top):
         fields = next((line for line in top if line.startswith("#fields")), "")
         return 98 if any(line == "#path\tdns" for line in top) or "\ttrans_id\t" in fields else 0
     body = [line.split("\t") for line in top if not line.startswith("#")]
@@ -164,12 +186,18 @@ def _csv(data: Any, layout: _Layout, ragged: Any) -> pa.Table:
             return pcsv.read_csv(
                 pa.BufferReader(pa.py_buffer(data)),
                 read_options=pcsv.ReadOptions(column_names=names, block_size=2 << 20),
-                parse_options=pcsv.ParseOptions(delimiter=layout.separator, quote_char=False, invalid_row_handler=ragged),
-                convert_options=pcsv.ConvertOptions(
-                    column_types=types, null_values=[layout.unset], strings_can_be_null=True, true_values=["T"],
-                    false_values=["F"], include_columns=[n for n in names if n in _WANTED],
+                parse_options=pcsv.ParseOptions(
+                    delimiter=layout.separator, quote_char=False, invalid_row_handler=ragged
                 ),
-            ).combine_chunks()  # fmt: skip
+                convert_options=pcsv.ConvertOptions(
+                    column_types=types,
+                    null_values=[layout.unset],
+                    strings_can_be_null=True,
+                    true_values=["T"],
+                    false_values=["F"],
+                    include_columns=[n for n in names if n in _WANTED],
+                ),
+            ).combine_chunks()
         except pa.ArrowInvalid:
             continue
     return pa.table({})
@@ -224,7 +252,7 @@ def rows_of(zeek: dict[str, Any], numbers: Any) -> pa.Table:
         if name in zeek and pa.types.is_integer(zeek[name].type):
             raw[name] = by_number(zeek[name], spell)
         elif name in zeek or f"{name}_name" in zeek:
-            raw[name] = zeek.get(name, zeek.get(f"{name}_name")).cast(pa.string())
+            raw[name] = zeek[name if name in zeek else f"{name}_name"].cast(pa.string())
     if "rcode" in raw:
         answered = raw["rcode"].is_valid().to_numpy(zero_copy_only=False)
         raw["flags"] = _flags(zeek, answered)

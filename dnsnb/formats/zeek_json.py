@@ -17,10 +17,25 @@ from dnsnb.formats.sniff import Head
 
 _BOOL, _INT, _TEXT = pa.bool_(), pa.int32(), pa.string()
 _SCHEMA = [
-    ("uid", _TEXT), ("id.orig_h", _TEXT), ("id.orig_p", _INT), ("id.resp_h", _TEXT), ("proto", _TEXT), ("trans_id", _INT),
-    ("rtt", pa.float64()), ("query", _TEXT), ("qclass", _INT), ("qtype", _INT), ("rcode", _INT), ("AA", _BOOL),
-    ("TC", _BOOL), ("RD", _BOOL), ("RA", _BOOL), ("Z", _INT), ("answers", pa.list_(_TEXT)), ("TTLs", pa.list_(pa.float64())),
-]  # fmt: skip
+    ("uid", _TEXT),
+    ("id.orig_h", _TEXT),
+    ("id.orig_p", _INT),
+    ("id.resp_h", _TEXT),
+    ("proto", _TEXT),
+    ("trans_id", _INT),
+    ("rtt", pa.float64()),
+    ("query", _TEXT),
+    ("qclass", _INT),
+    ("qtype", _INT),
+    ("rcode", _INT),
+    ("AA", _BOOL),
+    ("TC", _BOOL),
+    ("RD", _BOOL),
+    ("RA", _BOOL),
+    ("Z", _INT),
+    ("answers", pa.list_(_TEXT)),
+    ("TTLs", pa.list_(pa.float64())),
+]
 
 
 def score(head: Head) -> int:

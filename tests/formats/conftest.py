@@ -1,4 +1,5 @@
-"""One small log of every format: text from `data/`, databases from their SQL, captures and dnstap built octet by octet."""
+"""One small log of every format: text from `data/`, databases from their SQL, captures and dnstap built octet by
+octet."""
 
 from __future__ import annotations
 
@@ -12,16 +13,40 @@ import pytest
 DATA = Path(__file__).parent / "data"
 
 SAMPLES: dict[str, str] = {
-    "zeek": "zeek.log", "zeek-json": "zeek.json", "dnsmasq": "dnsmasq.log", "adguard": "adguard.json", "bind": "bind.log",
-    "unbound": "unbound.log", "coredns": "coredns.log", "powerdns": "powerdns.log", "powerdns-json": "powerdns.json",
-    "dnsdist": "dnsdist.log", "suricata": "suricata.json", "technitium": "technitium.log", "technitium-json": "technitium.json",
-    "blocky": "blocky.log", "nextdns": "nextdns.csv", "nextdns-json": "nextdns.json", "windows": "windows.log",
-    "route53": "route53.json", "cloudflare": "cloudflare.json", "umbrella": "umbrella.csv", "infoblox": "infoblox.log",
-    "passivedns": "passivedns.log", "cof": "cof.json", "dnscollector": "dnscollector.log",
-    "dnscollector-json": "dnscollector.json", "dnsnb-jsonl": "dnsnb.jsonl", "pihole-ftl": "pihole_v21.sql",
-    "technitium-db": "technitium.sql", "blocky-db": "blocky.sql", "dnsnb-sqlite": "dnsnb.sql", "dnstap": "made", "pcap": "made",
+    "zeek": "zeek.log",
+    "zeek-json": "zeek.json",
+    "dnsmasq": "dnsmasq.log",
+    "adguard": "adguard.json",
+    "bind": "bind.log",
+    "unbound": "unbound.log",
+    "coredns": "coredns.log",
+    "powerdns": "powerdns.log",
+    "powerdns-json": "powerdns.json",
+    "dnsdist": "dnsdist.log",
+    "suricata": "suricata.json",
+    "technitium": "technitium.log",
+    "technitium-json": "technitium.json",
+    "blocky": "blocky.log",
+    "nextdns": "nextdns.csv",
+    "nextdns-json": "nextdns.json",
+    "windows": "windows.log",
+    "route53": "route53.json",
+    "cloudflare": "cloudflare.json",
+    "umbrella": "umbrella.csv",
+    "infoblox": "infoblox.log",
+    "passivedns": "passivedns.log",
+    "cof": "cof.json",
+    "dnscollector": "dnscollector.log",
+    "dnscollector-json": "dnscollector.json",
+    "dnsnb-jsonl": "dnsnb.jsonl",
+    "pihole-ftl": "pihole_v21.sql",
+    "technitium-db": "technitium.sql",
+    "blocky-db": "blocky.sql",
+    "dnsnb-sqlite": "dnsnb.sql",
+    "dnstap": "made",
+    "pcap": "made",
     "dnsnb-parquet": "made",
-}  # fmt: skip
+}
 
 
 @pytest.fixture(scope="session")
