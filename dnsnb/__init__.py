@@ -34,10 +34,21 @@ _FRAMES = ("read_log", "scan_log", "simulate")
 _ROOMS = ("analysis", "simulate", "formats", "errors", "schema")
 
 if TYPE_CHECKING:
+    from dnsnb import analysis as analysis
+    from dnsnb import errors as errors
+    from dnsnb import formats as formats
+    from dnsnb import schema as schema
+    from dnsnb import simulate as simulate
+    from dnsnb.analysis.compare import compare as compare
+    from dnsnb.analysis.summary import summary as summary
+    from dnsnb.analysis.what_if import replay as replay
     from dnsnb.client.client import Client as Client
     from dnsnb.client.liveframe import LiveFrame as LiveFrame
     from dnsnb.client.sse_client import SSEClient as SSEClient
     from dnsnb.config import Settings as Settings
+    from dnsnb.formats import FORMATS as FORMATS
+    from dnsnb.formats import read_log as read_log
+    from dnsnb.formats import scan_log as scan_log
     from dnsnb.notebook.dashboard import Dashboard as Dashboard
     from dnsnb.notebook.doors import connect as connect
     from dnsnb.notebook.doors import sessions as sessions
