@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of every command."""
     import dnsnb
-    from dnsnb.commands import policy
+    from dnsnb.commands import archive, policy
     from dnsnb.formats import commands as logs
 
     parser = argparse.ArgumentParser(prog="dnsnb", description="A DNS observatory: server, event stream, frames.")
@@ -50,6 +50,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_lab(commands)
     _add_query(commands)
     _add_config(commands)
+    archive.add_parsers(commands)
     policy.add_parsers(commands)
     logs.add_parsers(commands)
     return parser
@@ -143,6 +144,7 @@ async def serve(settings: Any, *, as_json: bool) -> int:
     import json
     import signal
 
+    from dnsnb.server.own_process import calm_collector
     from dnsnb.server.server import Server
 
     loop = asyncio.get_running_loop()
@@ -160,6 +162,7 @@ async def serve(settings: Any, *, as_json: bool) -> int:
             signal.signal(number, lambda *_: loop.call_soon_threadsafe(ask_to_stop))
     server = Server(settings)
     await server.__aenter__()
+    calm_collector()
     try:
         if as_json:
             ready = {"dns": server.dns_address, "http": server.http_url, "token": server.token}

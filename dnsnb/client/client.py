@@ -177,6 +177,13 @@ class Client:
             raise NotConnected("this client is closed")
         return self._loop.call(self._download, path, Path(to))
 
+    def upload(self, path: str, data: bytes, content_type: str) -> dict[str, Any]:
+        """Send bytes to a route, and return its answer."""
+        if self._loop.closed:
+            raise NotConnected("this client is closed")
+        answer: dict[str, Any] = self._loop.call(self._request, "POST", path, data, content_type)
+        return answer
+
     async def _download(self, path: str, to: Path) -> int:
         headers = {"Authorization": f"Bearer {self._token}"}
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=self._timeout, sock_read=self._timeout)
@@ -205,12 +212,12 @@ class Client:
             self._http = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=self._timeout))
         return self._http
 
-    async def _request(self, method: str, path: str, body: Any) -> Any:
+    async def _request(self, method: str, path: str, body: Any, content_type: str = "application/json") -> Any:
         headers = {"Authorization": f"Bearer {self._token}", "Accept": "application/json"}
         data = None
         if body is not None:
-            data = orjson.dumps(body)
-            headers["Content-Type"] = "application/json"
+            data = body if isinstance(body, bytes) else orjson.dumps(body)
+            headers["Content-Type"] = content_type
         try:
             async with self._session().request(
                 method, f"{self.url}{path}", headers=headers, data=data, allow_redirects=False

@@ -110,7 +110,8 @@ class FileLog:
         return gone
 
     def close(self) -> None:
-        os.close(self._handle)
+        handle, self._handle = self._handle, -1
+        os.close(handle)
 
 
 def _scan_file(handle: int, before: int | None, after: int | None, oldest_first: bool) -> Iterator[schema.Columns]:

@@ -187,7 +187,8 @@ class ParquetLog:
         try:
             self.roll()
         finally:
-            os.close(self._handle)
+            handle, self._handle = self._handle, -1
+            os.close(handle)
 
 
 def _file(path: Path) -> File:

@@ -1,4 +1,4 @@
-"""The routes of the query log and of the settings. Each reads a request and calls one method."""
+"""The routes of the query log, the settings, the archive and the description. Each calls one method."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from dnsnb.server import reconfigure
+from dnsnb.errors import CommandError
+from dnsnb.server import archive, openapi, reconfigure
 from dnsnb.server.logexport import export_format
 from dnsnb.server.logquery import FILTERS, LogQuery
 from dnsnb.server.web import Route, only, read_choice, read_int, read_json
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from dnsnb.server.server import Server
 
 MAX_PAGE = 10_000
+ZIP = "application/zip"
 
 
 async def get_log(server: Server, request: web.Request) -> dict[str, Any]:
@@ -74,6 +76,33 @@ async def get_config_schema(server: Server, request: web.Request) -> dict[str, A
     return reconfigure.schema()
 
 
+async def get_archive(server: Server, request: web.Request) -> web.Response:
+    """Settings, lists, clients and local records as one zip archive."""
+    only(request)
+    data = await archive.export(server)
+    headers = {"Content-Disposition": 'attachment; filename="dnsnb.zip"'}
+    return web.Response(body=data, content_type=ZIP, headers=headers)
+
+
+async def take_archive(server: Server, request: web.Request) -> dict[str, Any]:
+    """Take in what another server's archive holds; all of it is checked first."""
+    only(request)
+    if request.content_type != ZIP:
+        raise CommandError(415, "bad_content_type", f"the body must be {ZIP}")
+    data = bytearray()
+    async for chunk in request.content.iter_chunked(1 << 16):
+        data += chunk
+        if len(data) > archive.MAX_BYTES:
+            raise CommandError(413, "too_large", f"an archive has at most {archive.MAX_BYTES:,} bytes")
+    return await archive.take(server, bytes(data))
+
+
+async def get_openapi(server: Server, request: web.Request) -> dict[str, Any]:
+    """This description (OpenAPI 3.1)."""
+    only(request)
+    return openapi.document(server.routes, server.http_url)
+
+
 def _query(server: Server, request: web.Request) -> LogQuery | None:
     given = {key: request.query[key] for key in FILTERS if key in request.query}
     return LogQuery(given, server.wall() // 1000) if given else None
@@ -85,4 +114,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/api/dns/config", get_config, "operator"),
     Route("PATCH", "/api/dns/config", patch_config, "admin"),
     Route("GET", "/api/dns/config/schema", get_config_schema),
+    Route("GET", "/api/system/archive", get_archive, "admin"),
+    Route("POST", "/api/system/archive", take_archive, "admin", ZIP),
+    Route("GET", "/api/openapi.json", get_openapi),
 )

@@ -56,18 +56,21 @@ async def get_status(server: Server, request: web.Request) -> dict[str, Any]:
 
 async def start(server: Server, request: web.Request) -> dict[str, Any]:
     """Answer DNS."""
+    only(request)
     await _no_body(request)
     return await server.start_dns()
 
 
 async def stop(server: Server, request: web.Request) -> dict[str, Any]:
     """Stop answering DNS."""
+    only(request)
     await _no_body(request)
     return await server.stop_dns()
 
 
 async def toggle(server: Server, request: web.Request) -> dict[str, Any]:
     """Start or stop."""
+    only(request)
     await _no_body(request)
     return await server.toggle_dns()
 

@@ -71,7 +71,7 @@ class Server:
         self.cookie_name = "dnsnb"
         self.tokens = Tokens(wall=lambda: wall() / 1e9)
         self._token, _ = self.tokens.create(ADMIN, "admin", token=settings.token)
-        self._routes = tuple(routes)
+        self.routes = tuple(routes)
         self.waiting_settings: set[str] = set()  # changed, and in force with the next start
         self._problems: list[str] = []  # of the opening
         self._started = wall() // 1_000_000
@@ -224,7 +224,7 @@ class Server:
         self.http_url = f"http://{where}"
         self.cookie_name = f"dnsnb_{sock.getsockname()[1]}"  # a browser keeps cookies by host, not by port
         runner = web.AppRunner(
-            build_app(self, self._routes),
+            build_app(self, self.routes),
             access_log=None,
             logger=http_logger(),
             handler_cancellation=True,
@@ -317,7 +317,7 @@ class Server:
                 now = self.wall() // 1_000_000
                 added = [(rule.text, now) for rule in edit.added]
                 removed = [rule.text for rule in edit.removed]
-                await asyncio.to_thread(self.drivers.lists.change, name, added, removed)
+                await self.storage.change_list(name, added, removed)
                 self.policy.apply(edit)  # the event service hears of it and tells
                 names = self.policy.list(name).names
                 names.update((rule, now) for rule in edit.added if rule in names)  # the moment that is kept

@@ -8,9 +8,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import threading
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, TypeVar
 
 from dnsnb import schema
@@ -63,6 +64,8 @@ class Storage:
         self._rows = 0
         self._more = asyncio.Event()
         self._closing = asyncio.Event()
+        # a task that is cancelled leaves its worker thread behind: the next one must not meet it in a driver
+        self._mutexes = {kind: threading.Lock() for kind in KINDS}
         self._log_lock = asyncio.Lock()
         self._cache_lock = asyncio.Lock()
         self._cache_saved = -1
@@ -102,11 +105,35 @@ class Storage:
             except TimeoutError:
                 log.warning("the log driver is too slow: %d rows are lost at the end", self._rows)
             await self.save_cache()
-        for driver in self.drivers:
+        for kind, driver in zip(KINDS, self.drivers, strict=True):
+            await self._close_driver(kind, driver)
+
+    async def _use(self, kind: str, function: Callable[..., T], *args: Any) -> T:
+        """Call a driver in a worker thread, one call at a time."""
+
+        def alone() -> T:
+            with self._mutexes[kind]:
+                return function(*args)
+
+        return await in_thread(alone)
+
+    async def _close_driver(self, kind: str, driver: Any) -> None:
+        def close() -> None:
+            if not self._mutexes[kind].acquire(timeout=CLOSE_SECONDS):
+                raise TimeoutError("it is busy")
             try:
-                await in_thread(driver.close)
-            except Exception as error:
-                log.warning("a driver can't be closed: %s", _why(error))
+                driver.close()
+            finally:
+                self._mutexes[kind].release()
+
+        try:
+            await in_thread(close)
+        except Exception as error:
+            log.warning("the %s driver can't be closed: %s", kind, _why(error))
+
+    async def change_list(self, name: str, added: Sequence[tuple[str, int]], removed: Sequence[str]) -> None:
+        """Keep an edit of a list; raises OSError when it can't be kept."""
+        await self._use("list", self.drivers.lists.change, name, added, removed)
 
     # --- the log ---
 
@@ -160,7 +187,7 @@ class Storage:
             try:
                 async with self._log_lock:
                     driver = self.drivers.log
-                    await in_thread(driver.append, batch)
+                    await self._use("log", driver.append, batch)
                     self.log_count = driver.count
                 return
             except Exception as error:
@@ -189,7 +216,7 @@ class Storage:
             return read_page(self.drivers.log, limit, before, after, wanted=wanted, oldest_first=oldest_first)
 
         async with self._log_lock:
-            return await in_thread(read)
+            return await self._use("log", read)
 
     async def rows(self, wanted: Selection | None = None) -> AsyncIterator[schema.Columns]:
         """Yield all rows that are there now, oldest first; the driver is free between the chunks."""
@@ -214,7 +241,7 @@ class Storage:
             return
         now, wall = self._clock(), self._wall() / 1e9
         try:
-            kept = await in_thread(lambda: [load_entry(data, now, wall) for data in driver.load()])
+            kept = await self._use("cache", lambda: [load_entry(data, now, wall) for data in driver.load()])
         except OSError as error:
             self._notice("warning", f"the cache driver {driver.name} can't be read: {_why(error)}", "cache")
             return
@@ -237,7 +264,7 @@ class Storage:
                 driver.save(dump_entry(q, e, now, wall) for q, e in items if now < e.expires + self.cache.stale_ttl)
 
             try:
-                await in_thread(save)
+                await self._use("cache", save)
                 self._cache_saved = version
             except Exception as error:
                 log.debug("cache driver failed", exc_info=True)
@@ -260,7 +287,7 @@ class Storage:
         async with self._log_lock:
             driver = self.drivers.log
             try:
-                gone = await in_thread(driver.expire, oldest)
+                gone = await self._use("log", driver.expire, oldest)
             except Exception as error:
                 self._notice("warning", f"the log driver {driver.name} can't drop old rows: {_why(error)}", "expire")
                 return 0
@@ -293,29 +320,26 @@ class Storage:
         The lists' names are the server's to carry over, before.
         """
         self.settings = settings
-        old: list[Any] = []
+        old: list[tuple[str, Any]] = []
         if "log" in prepared:
             async with self._log_lock:
-                old.append(self.drivers.log)
+                old.append(("log", self.drivers.log))
                 await self._carry_log(prepared["log"])
                 self.drivers = self.drivers._replace(log=prepared["log"])
                 self.log_count = self.drivers.log.count
         elif hasattr(self.drivers.log, "limit"):
             self.drivers.log.limit = settings.log_rows if self.drivers.log.name == "memory" else settings.log_bytes
         if "list" in prepared:
-            old.append(self.drivers.lists)
+            old.append(("list", self.drivers.lists))
             self.drivers = self.drivers._replace(lists=prepared["list"])
         if "cache" in prepared:
             async with self._cache_lock:
-                old.append(self.drivers.cache)
+                old.append(("cache", self.drivers.cache))
                 self.drivers = self.drivers._replace(cache=prepared["cache"])
                 self._cache_saved = -1
             await self.save_cache()
-        for driver in old:
-            try:
-                await in_thread(driver.close)
-            except Exception as error:
-                log.warning("a driver can't be closed: %s", _why(error))
+        for kind, driver in old:
+            await self._close_driver(kind, driver)
 
     async def _carry_log(self, new: Any) -> None:
         """Give a new log driver the rows that it lacks; what it can't take stays with the old one's files."""
@@ -329,7 +353,7 @@ class Storage:
                 new.append(LogBatch(columns, len(ids), 0, ids[0]))
 
         try:
-            await in_thread(carry, self.drivers.log)
+            await self._use("log", carry, self.drivers.log)
         except Exception as error:
             self._notice("warning", f"not all rows could be carried to the new log: {_why(error)}", "driver")
 

@@ -83,7 +83,7 @@ class Api:
         ) as response:
             raw = await response.read()
             is_json = raw and response.content_type == "application/json"
-            return response.status, orjson.loads(raw) if is_json else raw.decode()
+            return response.status, orjson.loads(raw) if is_json else raw.decode("utf-8", "replace")
 
     @asynccontextmanager
     async def stream(self, query: str = "", token: str | None = "", **headers: str) -> AsyncIterator[Events]:
