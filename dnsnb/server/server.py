@@ -56,7 +56,7 @@ class Server:
         *,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], int] = time.time_ns,
-        routes: Iterable[Route] = ROUTES,
+        http_routes: Iterable[Route] = ROUTES,
         **values: Any,
     ) -> None:
         if settings is None:
@@ -71,7 +71,7 @@ class Server:
         self.cookie_name = "dnsnb"
         self.tokens = Tokens(wall=lambda: wall() / 1e9)
         self._token, _ = self.tokens.create(ADMIN, "admin", token=settings.token)
-        self.routes = tuple(routes)
+        self.routes = tuple(http_routes)
         self.waiting_settings: set[str] = set()  # changed, and in force with the next start
         self._problems: list[str] = []  # of the opening
         self._started = wall() // 1_000_000

@@ -17,7 +17,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from dnsnb.errors import CommandError, SettingError
 from dnsnb.server import auth
 from dnsnb.server.auth import Grant
-from dnsnb.server.responder import RETRY_AFTER
+from dnsnb.server.responder import CHANNELS, RETRY_AFTER
 
 if TYPE_CHECKING:
     from dnsnb.server.server import Server
@@ -42,6 +42,23 @@ class Route(NamedTuple):
     #: a foreign content type of the body, for routes that don't take JSON
     content_type: str = "application/json"
 
+
+#: What a token must be able to read to call a route: a channel, or "" for nothing. A route that is not named here
+#: gives or changes more than one channel tells, so it needs all: a token for one gets no other by another way.
+CHANNEL_OF = {
+    "/api/sse/stream": "",  # looks at each channel itself
+    "/api/system/health": "",
+    "/api/auth/me": "",
+    "/api/dns/status": "dns/status",
+    "/api/dns/start": "dns/status",
+    "/api/dns/stop": "dns/status",
+    "/api/dns/toggle": "dns/status",
+    "/api/dns/blacklist": "dns/blacklist/",
+    "/api/dns/whitelist": "dns/whitelist/",
+    "/api/dns/log": "dns/log/event",
+    "/api/dns/log/export": "dns/log/event",
+    "/api/dns/cache": "dns/cache/",
+}
 
 GRANT = web.RequestKey("dnsnb-grant", Grant)
 
@@ -100,6 +117,8 @@ class Gate:
         async def handle(request: web.Request) -> web.StreamResponse:
             if route.role is not None and not request[GRANT].may(route.role):
                 raise CommandError(403, "forbidden", f"this needs a token of the role {route.role}")
+            if route.role is not None:
+                _check_channels(request[GRANT], CHANNEL_OF.get(route.path))
             if request.can_read_body and _content_type(request) != route.content_type:
                 raise CommandError(415, "bad_content_type", f"the body must be {route.content_type}")
             if not changes:
@@ -222,6 +241,14 @@ def http_logger() -> logging.Logger:
 
 
 GATE = web.AppKey("dnsnb-gate", Gate)
+
+
+def _check_channels(grant: Grant, channel: str | None) -> None:
+    if channel is None:
+        if not all(grant.may_read(one) for one in CHANNELS):
+            raise CommandError(403, "forbidden", "this needs a token for all channels")
+    elif channel and not grant.may_read(channel):
+        raise CommandError(403, "forbidden", f"this token may not read {channel!r}")
 
 
 def _check_cookie_change(request: web.Request) -> None:

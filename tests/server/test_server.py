@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import dnslib
 import pytest
 
+from dnsnb import simulate
 from dnsnb.config import Settings
 from dnsnb.errors import SettingError
 from dnsnb.server import Server
@@ -253,6 +255,66 @@ async def test_closing_leaves_no_task_and_no_port(upstream: Any) -> None:
         host, _, port = where.removeprefix("http://").rpartition(":")
         with socket.socket(socket.AF_INET, kind) as sock:
             sock.bind((host, int(port)))
+
+
+async def test_tokens_are_kept_as_hashes_in_a_private_file(start_api: Any, tmp_path: Path) -> None:
+    mask = os.umask(0)
+    try:
+        async with start_api(folder=tmp_path) as api:
+            status, made = await api.call(
+                "POST", "/api/auth/tokens", {"name": "kiosk", "role": "viewer", "channels": ["dns/status"]}
+            )
+            assert (status, made["role"], made["channels"]) == (200, "viewer", ["dns/status"])
+            _, listed = await api.call("GET", "/api/auth/tokens")
+            assert [t["name"] for t in listed["tokens"]] == ["admin", "kiosk"]
+            for wrong in (
+                {"name": "kiosk"},
+                {"name": "x", "role": "god"},
+                {"name": "x", "channels": "*"},
+                {"nam": "x"},
+            ):
+                assert (await api.call("POST", "/api/auth/tokens", wrong))[0] == 422, wrong
+    finally:
+        os.umask(mask)
+    kept = tmp_path / "tokens.json"
+    assert kept.stat().st_mode & 0o777 == 0o600
+    assert made["token"] not in kept.read_text()
+    async with start_api(folder=tmp_path) as api:
+        status, me = await api.call("GET", "/api/auth/me", token=made["token"])
+        assert (status, me["name"]) == (200, "kiosk")
+        assert (await api.call("DELETE", "/api/auth/tokens?name=kiosk"))[0] == 200
+        assert (await api.call("DELETE", "/api/auth/tokens?name=kiosk"))[0] == 404
+        assert (await api.call("GET", "/api/auth/me", token=made["token"]))[0] == 401
+    async with start_api(folder=tmp_path) as api:
+        assert (await api.call("GET", "/api/auth/me", token=made["token"]))[0] == 401
+    kept.write_text("{ broken")
+    with pytest.raises(SettingError, match=r"tokens\.json"):
+        async with start_api(folder=tmp_path):
+            pass
+
+
+async def test_a_token_that_cannot_be_kept_does_not_hold(
+    start_api: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    async with start_api(folder=tmp_path) as api:
+        monkeypatch.setattr("dnsnb.server.server.keep_tokens", full)
+        status, body = await api.call("POST", "/api/auth/tokens", {"name": "kiosk"})
+        assert (status, body["error"]["code"]) == (503, "not_kept")
+        assert [grant.name for grant in api.server.tokens.grants] == ["admin"]
+
+
+async def test_a_suffix_can_have_upstreams_of_its_own(start_api: Any) -> None:
+    async with (
+        simulate.Upstream(latency_ms=0) as corporate,
+        start_api(routes={"corp.example.org": [corporate.address]}) as api,
+    ):
+        await api.ask("www.corp.example.org")
+        assert sum(corporate.queries.values()) == 1
+        await api.ask("www.example.org")
+        assert sum(corporate.queries.values()) == 1
 
 
 async def test_lists_come_from_names_and_files(upstream: Any, tmp_path: Path, start_api: Any) -> None:

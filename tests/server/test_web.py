@@ -13,7 +13,7 @@ import pytest
 
 from dnsnb.server.auth import ROLES
 from dnsnb.server.routes import ROUTES
-from dnsnb.server.web import FAILURES_A_MINUTE, Route
+from dnsnb.server.web import CHANNEL_OF, FAILURES_A_MINUTE, Route
 
 SECRETS = [route for route in ROUTES if route.role is not None]
 
@@ -90,6 +90,26 @@ async def test_each_role_reaches_its_routes_and_no_others(api: Any) -> None:
             elif route.method == "GET":
                 status, _ = await api.call(route.method, path_of(route), token=text)
                 assert status not in (401, 403), (role, label(route))
+
+
+async def test_a_token_for_one_channel_gets_no_other_by_any_route(api: Any) -> None:
+    made = await api.server.add_token("one-channel", "admin", ["dns/blacklist/"])
+    allowed = set()
+    for route in SECRETS:
+        if route.path == "/api/sse/stream" or route.method == "DELETE":
+            continue
+        status, body = await api.call(route.method, path_of(route), token=made["token"])
+        if status == 403:
+            assert body["error"]["code"] == "forbidden", label(route)
+        else:
+            allowed.add(label(route))
+    assert allowed == {
+        "GET /api/dns/blacklist",
+        "POST /api/dns/blacklist",
+        "GET /api/system/health",
+        "GET /api/auth/me",
+    }
+    assert set(CHANNEL_OF) <= {route.path for route in ROUTES}
 
 
 async def test_a_foreign_host_is_refused_on_every_route(api: Any) -> None:
