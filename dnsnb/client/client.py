@@ -121,6 +121,14 @@ class Client:
         given = _query(format=form, guard=int(guard), **_filters(filters))
         return self.download(f"/api/dns/log/export{given}", path)
 
+    def cache(self, *, limit: int = 100, search: str = "") -> dict[str, Any]:
+        """Return what the cache holds."""
+        return self._object("GET", f"/api/dns/cache{_query(limit=limit, search=search)}")
+
+    def flush_cache(self, *, name: str = "", suffix: str = "") -> dict[str, Any]:
+        """Empty the cache: one name, all below a suffix, or everything."""
+        return self._object("DELETE", f"/api/dns/cache{_query(name=name, suffix=suffix)}")
+
     # --- settings ---
 
     def config(self) -> dict[str, Any]:
@@ -139,17 +147,40 @@ class Client:
         """Return the description of the API (OpenAPI 3.1)."""
         return self._object("GET", "/api/openapi.json")
 
-    def cache(self, *, limit: int = 100, search: str = "") -> dict[str, Any]:
-        """Return what the cache holds."""
-        return self._object("GET", f"/api/dns/cache{_query(limit=limit, search=search)}")
-
-    def flush_cache(self, *, name: str = "", suffix: str = "") -> dict[str, Any]:
-        """Empty the cache: one name, all below a suffix, or everything."""
-        return self._object("DELETE", f"/api/dns/cache{_query(name=name, suffix=suffix)}")
-
     def test_stream(self) -> dict[str, Any]:
         """Send a marked message on each channel and return the stream's statistics."""
         return self._object("GET", "/api/sse/test")
+
+    def stream_stats(self) -> dict[str, Any]:
+        """Return the stream's figures, by channel and client."""
+        return self._object("GET", "/api/sse/stats")
+
+    # --- tokens, backup ---
+
+    def me(self) -> dict[str, Any]:
+        """Return the name, role and channels of the token in use."""
+        return self._object("GET", "/api/auth/me")
+
+    def tokens(self) -> dict[str, Any]:
+        """Return all tokens' names, roles and channels."""
+        return self._object("GET", "/api/auth/tokens")
+
+    def add_token(self, name: str, role: str = "viewer", channels: Iterable[str] = ("*",)) -> str:
+        """Make a token and return its text, which is nowhere else."""
+        body = {"name": name, "role": role, "channels": list(channels)}
+        return str(self._object("POST", "/api/auth/tokens", body)["token"])
+
+    def revoke_token(self, name: str) -> None:
+        """Revoke a token: its logins and streams end."""
+        self._object("DELETE", f"/api/auth/tokens{_query(name=name)}")
+
+    def export_archive(self, path: str | os.PathLike[str]) -> int:
+        """Write settings, lists, clients and local records to a zip archive; returns its size in bytes."""
+        return self.download("/api/system/archive", path)
+
+    def import_archive(self, path: str | os.PathLike[str]) -> dict[str, Any]:
+        """Give the server what an archive holds, all of it checked first; returns what was taken."""
+        return self.upload("/api/system/archive", Path(path).read_bytes(), "application/zip")
 
     # --- any route ---
 

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import argparse
 import os
-from pathlib import Path
 from typing import Any
 
 from dnsnb.errors import SettingError
-
-ROUTE = "/api/system/archive"
 
 
 def add_parsers(commands: Any) -> None:
@@ -27,18 +24,17 @@ def add_parsers(commands: Any) -> None:
 
 def _export(arguments: argparse.Namespace) -> int:
     with _client(arguments) as client:
-        size = client.download(ROUTE, arguments.file)
+        size = client.export_archive(arguments.file)
     print(f"{arguments.file}: {size:,} bytes")
     return 0
 
 
 def _import(arguments: argparse.Namespace) -> int:
-    try:
-        data = Path(arguments.file).read_bytes()
-    except OSError as error:
-        raise SettingError("file", arguments.file, f"can't be read: {error.strerror}") from None
     with _client(arguments) as client:
-        told = client.upload(ROUTE, data, "application/zip")
+        try:
+            told = client.import_archive(arguments.file)
+        except FileNotFoundError as error:
+            raise SettingError("file", arguments.file, f"can't be read: {error.strerror}") from None
     for key in ("settings", "blacklist", "whitelist", "lists", "clients", "records"):
         value = told[key]
         print(f"{key}: {', '.join(value) or 'none' if isinstance(value, list) else value}")

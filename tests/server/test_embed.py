@@ -164,6 +164,30 @@ def test_the_owner_ends_without_closing(where: str) -> None:
     assert time.monotonic() - began < 10
 
 
+@pytest.mark.parametrize("where", WHERE)
+def test_what_is_kept_is_written_though_nobody_closed(where: str, tmp_path: Path) -> None:
+    code = """
+import socket, sys
+from dnslib import DNSRecord
+from dnsnb.config import Settings
+from dnsnb.server.embed import launch
+from dnsnb.simulate import running
+with running(latency_ms=0) as up:
+    settings = Settings(upstreams=[up.address], folder=sys.argv[2], log_driver="parquet", cache_driver="file")
+    handle = launch(settings, sys.argv[1])
+    host, _, port = handle.dns.rpartition(":")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.settimeout(5)
+        sock.sendto(DNSRecord.question("ok-60.example.org").pack(), (host, int(port)))
+        sock.recv(4096)
+"""
+    run = subprocess.run([sys.executable, "-c", code, where, str(tmp_path)], capture_output=True, text=True, timeout=30)
+    assert (run.returncode, run.stderr) == (0, "")
+    rows = wait_until(lambda: list((tmp_path / "parquet").glob("date=*/*.parquet")))
+    assert rows
+    assert wait_until(lambda: (tmp_path / "cache.jsonl").exists() and (tmp_path / "cache.jsonl").stat().st_size > 0)
+
+
 def test_a_process_that_is_killed_is_seen() -> None:
     with launch(Settings(upstreams=[UPSTREAM]), "process") as handle:
         assert handle.pid is not None

@@ -114,6 +114,21 @@ async def test_an_answer_is_as_described(server: Server, method: str, path: str,
                 assert isinstance(answer[key], kind), key
 
 
+def test_a_client_has_a_method_for_each_route() -> None:
+    import ast
+
+    import dnsnb.client
+
+    for_browsers = {"/api/auth/login", "/api/auth/logout", "/api/sse/stream"}  # the last is SSEClient's
+    written = set()
+    for path in Path(dnsnb.client.__path__[0]).glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                written.add(node.value.rstrip("?/"))
+    missing = {r.path for r in API if r.path.startswith("/api/")} - written - for_browsers
+    assert not missing
+
+
 # --- no input is a 500 ---
 
 TEXTS = st.one_of(

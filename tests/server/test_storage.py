@@ -299,6 +299,30 @@ async def test_a_full_disk_costs_counted_rows_and_never_an_answer(
         assert status == 200
 
 
+async def test_a_read_only_folder_costs_no_answer(upstream: Upstream, small_disk: Path) -> None:
+    async def remount(how: str) -> None:
+        await asyncio.to_thread(subprocess.run, ["mount", "-o", f"remount,{how}", small_disk], check=True)
+
+    async with make(upstream, small_disk, list_driver="file") as server:
+        await call(server, "POST", "/api/dns/blacklist", {"names": ["before.example.net"]})
+        await remount("ro")
+        status, body = await call(server, "POST", "/api/dns/blacklist", {"names": ["x.example.net"]})
+        assert (status, body["error"]["code"]) == (503, "not_kept")
+        status, body = await call(server, "PATCH", "/api/dns/config", {"block_ttl": 9})
+        assert (status, server.settings.block_ttl) == (503, 60)
+        status, body = await call(server, "PATCH", "/api/dns/config", {"log_driver": "sqlite"})
+        assert (status, server.drivers.log.name) == (422, "memory")
+        assert len(await ask(server, *(f"n{n}.example.org" for n in range(20)))) == 20
+        _, held = await call(server, "GET", "/api/dns/blacklist")
+        assert [e["name"] for e in held["entries"]] == ["before.example.net"]
+    for driver in ("file", "sqlite", "parquet"):
+        with pytest.raises(SettingError) as error:
+            async with make(upstream, small_disk, log_driver=driver):
+                raise AssertionError("it must not open")
+        assert error.value.setting == "log_driver"
+    await remount("rw")
+
+
 async def test_a_folder_that_cant_be_written_is_named(upstream: Upstream, tmp_path: Path) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("not a folder")
