@@ -91,7 +91,9 @@ def overlap(policy: Policy, pause: Pause = lambda: None) -> dict[str, Any]:
     for item in items:
         held: Counter[int] = Counter()
         for number, (tail, _) in enumerate(names_of(item)):
-            held[caught_by(policy, tail) & every] += 1
+            mask = caught_by(policy, tail) & every
+            if mask & bits[item.name]:  # exceptions (@@) in a block list catch nothing
+                held[mask] += 1
             if not number % 512:
                 pause()
         others = {

@@ -46,8 +46,8 @@ class Explanation:
 
     def _head(self) -> str:
         who = self.data["client_name"] or self.data["client"]
-        by = f" by {self.decided}" if self.decided else ""
-        return f"{self.data['name']} {self.data['type']} for {who}: {self.verdict}{by}"
+        settled = f" by {self.decided}" if self.verdict in ("block", "answer") else f", {self.decided} answers"
+        return f"{self.data['name']} {self.data['type']} for {who}: {self.verdict}{settled if self.decided else ''}"
 
 
 def _why(step: dict[str, Any]) -> str:

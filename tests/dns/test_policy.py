@@ -483,7 +483,7 @@ def test_overlap_and_what_a_list_would_add(monkeypatch: pytest.MonkeyPatch, larg
     monkeypatch.setattr(listformats, "SMALL", 1 if large else 5000)
     policy = Policy()
     policy.load("one", "a.example\nb.example\nc.example\n")
-    policy.load("two", "0.0.0.0 a.example\n0.0.0.0 deep.b.example\n0.0.0.0 only.example\n")
+    policy.load("two", "0.0.0.0 a.example\n0.0.0.0 deep.b.example\n0.0.0.0 only.example\n@@||excused.example^\n")
     policy.load("excuses", "c.example", kind="allow")
     rows = {row["list"]: row for row in overlap(policy)["lists"]}
     assert rows["one"] == {"list": "one", "names": 3, "only_here": 2, "also_in": {"blacklist": 0, "two": 1}}
