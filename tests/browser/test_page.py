@@ -223,6 +223,31 @@ def test_controls_change_the_server(session: Session, view: Locator, page: Page)
     expect(view.get_by_text(re.compile(r"\d+ answers flushed"))).to_be_visible()
 
 
+def test_hits_by_rule_and_a_list_from_a_file(session: Session, view: Locator, tmp_path: Path) -> None:
+    ask(session, "x.ads.example.net", "ads.example.net")
+    expect(rows(view)).to_have_count(2)
+    blacklist = view.get_by_role("region", name="Blacklist")
+    blacklist.get_by_role("button", name="hits").click()
+    expect(blacklist.get_by_role("list", name="Blacklist")).to_contain_text("2 hits")
+    names = tmp_path / "more ads.txt"
+    names.write_text("0.0.0.0 one.example.com\n0.0.0.0 two.example.com\n", encoding="utf-8")
+    view.get_by_label("File of names to import").set_input_files(names)
+    table = view.get_by_role("table", name="Lists from files and addresses")
+    expect(table).to_contain_text("more-ads")
+    assert look_up(session.status["dns"], "one.example.com").addresses == ["0.0.0.0"]
+    table.get_by_role("button", name="Remove").click()
+    expect(table).not_to_contain_text("more-ads")
+    assert look_up(session.status["dns"], "two.example.com").addresses != ["0.0.0.0"]
+
+
+def test_the_keys_are_told(view: Locator, page: Page) -> None:
+    view.get_by_role("grid").focus()
+    page.keyboard.press("?")
+    expect(view.get_by_text("Keys: / search")).to_be_visible()
+    page.keyboard.press("?")
+    expect(view.get_by_text("Keys: / search")).to_be_hidden()
+
+
 def test_a_lost_server_gives_one_warning_and_comes_back(network: Any, page: Page) -> None:
     session = start(name="page-lost", upstreams=[network.address])
     log_in(session, page)

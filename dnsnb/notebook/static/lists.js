@@ -10,9 +10,11 @@ export function listPane(desk, list, title) {
   const said = h("p", { class: "dnsnb-said", role: "status" });
   const number = h("span", { class: "dnsnb-muted" });
   const search = h("input", { type: "search", class: "dnsnb-input", "aria-label": `Search the ${list}`, placeholder: "search", oninput: () => look() });
+  const hitsButton = h("button", { type: "button", class: "dnsnb-x", title: "How often each rule has decided", onclick: () => countHits() }, "hits");
   const entries = h("ul", { class: "dnsnb-entries", "aria-label": title });
   const form = h("form", { class: "dnsnb-row" }, field, add);
-  const el = h("section", { class: "dnsnb-list", "aria-label": title }, h("header", { class: "dnsnb-row" }, h("h3", {}, title), number, search), form, said, entries);
+  const el = h("section", { class: "dnsnb-list", "aria-label": title }, h("header", { class: "dnsnb-row" }, h("h3", {}, title), number, hitsButton, search), form, said, entries);
+  let hits = null; // rule -> how often it decided, when asked for
   let found = null; // the server's answer to a search, or null when the channel's newest are shown
 
   const say = (text, bad = false) => {
@@ -44,6 +46,18 @@ export function listPane(desk, list, title) {
     field.focus();
   });
 
+  const countHits = async () => {
+    try {
+      const answer = await desk.request("GET", `/api/dns/lists/hits?name=${list}&limit=1000`);
+      hits = new Map(answer.rules.filter((r) => r.list === list).map((r) => [r.rule, r.hits]));
+      const idle = answer.never?.never_hit;
+      say(`${count([...hits.values()].reduce((a, b) => a + b, 0))} hits${idle ? `; ${count(idle)} of ${count(answer.never.rules)} rules never hit` : ""}.`);
+      draw();
+    } catch (error) {
+      say(plain(error.message), true);
+    }
+  };
+
   let timer = 0;
   const look = () => {
     clearTimeout(timer);
@@ -74,7 +88,7 @@ export function listPane(desk, list, title) {
           "li",
           {},
           h("span", { class: "dnsnb-code", title: [plain(name), when].filter(Boolean).join(" · ") }, plain(name)),
-          entry.hits ? h("span", { class: "dnsnb-muted" }, `${count(entry.hits)} hits`) : null,
+          hits ? h("span", { class: "dnsnb-muted" }, `${count(hits.get(name) || 0)} hits`) : null,
           h("button", { type: "button", class: "dnsnb-x", "aria-label": `Remove ${plain(name)} from the ${list}`, onclick: () => edit("DELETE", [name]) }, "✕"),
         );
       }),

@@ -83,7 +83,9 @@ export function mount(el, desk, options = {}) {
     mark("table");
   };
 
+  const keys = h("p", { class: "dnsnb-keys", hidden: true }, "Keys: / search · Space pause · ↑ ↓ PgUp PgDn Home End rows · Enter detail · b block · a allow · Ctrl-C copy the row · Esc clear · ? this line");
   if (has("status")) root.append(status.el, status.said, status.busy);
+  root.append(keys);
   root.append(warn.el);
   if (has("chart")) root.append(h("div", { class: "dnsnb-charthead" }, windows, pause, h("span", { class: "dnsnb-gap" }), legend, quantiles), chart.el);
   if (has("bars")) root.append(h("div", { class: "dnsnb-heads" }, ...heads.map((b) => b.el)));
@@ -220,6 +222,7 @@ export function mount(el, desk, options = {}) {
       if (writing) event.stopPropagation(); // the notebook's own shortcuts are letters too
       return;
     } else if (event.key === "/") search.focus();
+    else if (event.key === "?") keys.hidden = !keys.hidden;
     else if (event.key === " " && event.target.tagName !== "BUTTON" && event.target.tagName !== "SUMMARY") hold(!desk.paused);
     else if ((event.key === "b" || event.key === "a") && table.active !== null) {
       if (choice !== table.active) choose(table.active);
