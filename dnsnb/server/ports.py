@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import socket
 import ssl
+from collections.abc import Callable
+from typing import Any
 
 from dnsnb.config import Settings
 from dnsnb.dns.engine import Engine
@@ -61,6 +64,26 @@ def open_http_socket(settings: Settings) -> tuple[socket.socket, str]:
         raise SettingError("http", settings.http, why)
     sock = bind(socket.SOCK_STREAM, host, port, "http")
     return sock, _address(sock)
+
+
+def watch_accepts(tell: Callable[[], None]) -> Callable[[], None]:
+    """Call `tell` when the system has no descriptors left for a connection, which asyncio would log a thousand times.
+
+    The loop's other errors go where they went before. Returns what ends it.
+    """
+    loop = asyncio.get_running_loop()
+    before = loop.get_exception_handler()
+
+    def handle(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        if "accept() out of system resource" in str(context.get("message")):
+            tell()
+        elif before is not None:
+            before(loop, context)
+        else:
+            loop.default_exception_handler(context)
+
+    loop.set_exception_handler(handle)
+    return lambda: loop.set_exception_handler(before) if loop.get_exception_handler() is handle else None
 
 
 def _address(sock: socket.socket) -> str:

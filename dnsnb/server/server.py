@@ -30,7 +30,7 @@ from dnsnb.server.auth import Tokens
 from dnsnb.server.events import DNSEventService
 from dnsnb.server.initial_lists import fill_lists
 from dnsnb.server.policy_keeper import PolicyKeeper
-from dnsnb.server.ports import DnsPorts, open_http_socket
+from dnsnb.server.ports import DnsPorts, open_http_socket, watch_accepts
 from dnsnb.server.reconfigure import engine_options, read_privacy_key
 from dnsnb.server.responder import SSEResponder
 from dnsnb.server.routes import ROUTES
@@ -168,6 +168,8 @@ class Server:
         stack.push_async_callback(self.events.close)
         self.ports = DnsPorts(self.engine, settings)
         stack.callback(self._close_ports)
+        no_room = "no file descriptors are left: new connections wait until others end"
+        stack.callback(watch_accepts(lambda: self.events.notice("error", no_room, "accept")))
         await self._open_http()
         await self.ports.open()
         self.storage.start()

@@ -170,3 +170,27 @@ async def test_fifty_readers_that_never_read_harm_nobody() -> None:
         reading.cancel()
         await asyncio.gather(reading, return_exceptions=True)
         transport.close()
+
+
+async def test_with_no_descriptors_left_dns_goes_on_and_new_connections_wait() -> None:
+    async with simulate.Upstream(latency_ms=0) as upstream, serve(upstream.address) as (process, ready):
+        host, _, port = ready["dns"].rpartition(":")
+        loop = asyncio.get_running_loop()
+        transport, load = await loop.create_datagram_endpoint(Load, remote_addr=(host, int(port)))
+        await load.run(0.5, 200)
+        process.rlimit(psutil.RLIMIT_NOFILE, (128, 128))
+        sockets = []
+        for number in range(200):
+            sock = socket.socket()
+            sock.setblocking(False)
+            with suppress(BlockingIOError):
+                sock.connect((host, int(port if number % 2 else ready["http"].rpartition(":")[2])))
+            sockets.append(sock)
+        process.cpu_percent()
+        await load.run(1.5, 200)  # fails where queries are left without an answer
+        assert process.cpu_percent() < 60  # it waits, it doesn't turn in circles
+        for sock in sockets:
+            sock.close()
+        async with asyncio.timeout(15):
+            assert (await stats(ready["http"]))["connections"] == 0  # it has recovered
+        transport.close()
