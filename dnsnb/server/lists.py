@@ -16,7 +16,7 @@ from typing import Any
 
 from dnsnb.dns.listcontent import ListContent, LoadReport
 from dnsnb.dns.listformats import read_list
-from dnsnb.dns.lists import BLACKLIST, WHITELIST
+from dnsnb.dns.lists import BLACKLIST, WHITELIST, NamedList
 from dnsnb.dns.policy import Policy
 from dnsnb.errors import DnsnbError, SettingError
 from dnsnb.server.fetch import Fetcher, FetchError
@@ -42,6 +42,7 @@ class ListState:
     etag: str | None = None
     modified: str | None = None
     stamp: tuple[int, int] | None = None
+    busy: bool = False
     report: LoadReport = field(default_factory=LoadReport)
 
 
@@ -78,15 +79,14 @@ class ListKeeper:
         source, text = parse_source(settings)
         if source.path is not None and not trusted:
             self._check_root(source.path)
-        async with self.lock:
-            known = self.policy.lists.get(source.name)
-            if known is not None and known.kind != source.kind:
-                raise SettingError("list.kind", source.kind, f"the list {source.name!r} is a list to {known.kind}")
-            state = ListState(source, kept=kept)
-            if text is None:
-                text = await self._obtain(state)
-            assert text is not None
-            content = await self._read(source, text)
+        self._known(source)
+        state = ListState(source, kept=kept)
+        if text is None:
+            text = await self._obtain(state)
+        assert text is not None
+        content = await self._read(source, text)
+        async with self.lock:  # only now: a slow server must hold nobody else's change up
+            known = self._known(source)
             if known is None:
                 self.policy.create(source.name, source.kind, source.enabled, source.schedule)
             else:
@@ -106,6 +106,12 @@ class ListKeeper:
                 raise SettingError("policy_folder", str(self.store.folder), f"can't be written ({error})") from None
             await self._install(state, content)
         return self.status(source.name)
+
+    def _known(self, source: ListSource) -> NamedList | None:
+        known = self.policy.lists.get(source.name)
+        if known is not None and known.kind != source.kind:
+            raise SettingError("list.kind", source.kind, f"the list {source.name!r} is a list to {known.kind}")
+        return known
 
     def await_later(self, settings: Mapping[str, Any]) -> None:
         """Have a list whose URL can't be fetched now: empty, and tried again soon."""
@@ -150,12 +156,15 @@ class ListKeeper:
 
     async def refresh(self, name: str) -> dict[str, Any]:
         """Look whether a list has changed, and load it if so; a failure leaves it as it is and stands in its status."""
-        async with self.lock:
-            state = self.states.get(name)
-            if state is None:
-                self.policy.list(name)
-                return self.status(name)
-            await self._refresh(state)
+        state = self.states.get(name)
+        if state is None:
+            self.policy.list(name)
+        elif not state.busy:
+            state.busy = True
+            try:
+                await self._refresh(state)
+            finally:
+                state.busy = False
         return self.status(name)
 
     async def refresh_due(self) -> float:
@@ -253,27 +262,36 @@ class ListKeeper:
     # --- inside ---
 
     async def _refresh(self, state: ListState) -> None:
-        source = state.source
+        source, marks = state.source, (state.etag, state.modified, state.stamp)
+        content: ListContent | None = None
+        failed: str | None = None
         try:
             text = await self._obtain(state)
-            if text is not None:
-                content = await self._read(source, text)
-                held = self.policy.lists[source.name].content
-                if content.count == 0 and held is not None and held.count > 0:
-                    raise FetchError("it holds no rule any more: the last good copy stays")
-                if state.kept:
-                    await asyncio.to_thread(self.store.save_copy, source.name, text)
-                await self._install(state, content)
-            state.error, state.failures = None, 0
+            content = None if text is None else await self._read(source, text)
         except (DnsnbError, OSError) as error:
-            state.error = error.why if isinstance(error, SettingError) else str(error)
-            state.failures += 1
-        state.checked = self.wall()
-        self._plan(state)
-        try:
-            await asyncio.to_thread(self._save)
-        except OSError as error:
-            state.error = f"the folder can't be written ({error.strerror})"
+            failed = error.why if isinstance(error, SettingError) else str(error)
+        async with self.lock:
+            if self.states.get(source.name) is not state:
+                return  # taken away, or made anew, meanwhile
+            try:
+                if content is not None and text is not None:
+                    held = self.policy.lists[source.name].content
+                    if content.count == 0 and held is not None and held.count > 0:
+                        raise FetchError("it holds no rule any more: the last good copy stays")
+                    if state.kept:
+                        await asyncio.to_thread(self.store.save_copy, source.name, text)
+                    await self._install(state, content)
+            except (DnsnbError, OSError) as error:
+                failed = str(error)
+            if failed is not None:  # what was not taken must not pass for known next time
+                state.etag, state.modified, state.stamp = marks
+            state.error, state.failures = failed, 0 if failed is None else state.failures + 1
+            state.checked = self.wall()
+            self._plan(state)
+            try:
+                await asyncio.to_thread(self._save)
+            except OSError as error:
+                state.error = f"the folder can't be written ({error.strerror})"
         self._changed()
 
     async def _obtain(self, state: ListState) -> bytes | None:
