@@ -41,6 +41,7 @@ class LiveFrame:
         self._recent: list[schema.Columns] = []
         self._recent_rows = 0
         self._rows = 0
+        self.total = 0  # rows that ever came
         self._cached: tuple[int, pd.DataFrame] | None = None
         self._handlers: list[Callable[[], None]] = []
 
@@ -56,6 +57,7 @@ class LiveFrame:
             self._recent.append(columns)
             self._recent_rows += count
             self._rows += count
+            self.total += count
             if self._recent_rows >= _CHUNK:
                 self._settle()
             self._trim()

@@ -11,13 +11,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from dnsnb.client.client import Client
-from dnsnb.client.events import Event
 from dnsnb.client.liveframe import LiveFrame
 from dnsnb.client.policy import PolicyCommands
 from dnsnb.config import Settings
-from dnsnb.errors import CommandError, NotConnected, SettingError
+from dnsnb.errors import NotConnected, SettingError
 from dnsnb.notebook.capture import Capture
 from dnsnb.notebook.explained import Explanation
+from dnsnb.notebook.history import LogFeed
 from dnsnb.notebook.logframe import read_log_pages
 from dnsnb.notebook.lookup import Lookup, look_up
 
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from dnsnb.server.embed import Handle
 
 log = logging.getLogger(__name__)
-
-HISTORY = 10_000  # rows of the server's log that a new session begins with
 
 
 class Session:
@@ -60,16 +58,10 @@ class Session:
         self._closed = False
         self._views: dict[Any, Any] = {}
         self._views_lock = threading.Lock()
-        self._early: list[dict[str, Any]] | None = []
-        self._early_lock = threading.Lock()
-        self.server_dropped = 0  # rows that the server or the stream dropped before they came here
         try:
             client.status()  # a wrong address or token is said here and now
-            self._subscriptions = [
-                client.sse.subscribe("dns/log/event", self._on_rows),
-                client.sse.subscribe("system/gap", self._on_gap),
-            ]
-            self._take_history()
+            self._feed = LogFeed(client, self.live)
+            self._feed.begin()
         except BaseException:
             client.close()
             raise
@@ -83,34 +75,10 @@ class Session:
 
         return self.live.snapshot()
 
-    def _take_history(self) -> None:
-        """Begin with what the server's log holds, then what came meanwhile, each row once."""
-        try:
-            answer = self.client.log(limit=HISTORY)
-        except CommandError as error:  # the live rows don't depend on it
-            log.warning("the log so far can't be read: %s", error)
-            answer = {}
-        columns = _in_order(answer.get("columns") or {})
-        last = max((i for i in columns.get("id") or [] if i is not None), default=0)
-        with self._early_lock:
-            early, self._early = self._early or [], None
-            self.live.extend(columns)
-            for batch in early:
-                ids = batch.get("id")
-                skip = sum(1 for i in ids if i is not None and i <= last) if ids else 0
-                self.live.extend({k: v[skip:] for k, v in batch.items()} if skip else batch)
-
-    def _on_rows(self, event: Event) -> None:
-        self.server_dropped += int(event.data.get("dropped") or 0)
-        columns = event.data.get("columns") or {}
-        with self._early_lock:
-            if self._early is not None:
-                self._early.append(columns)
-                return
-        self.live.extend(columns)
-
-    def _on_gap(self, event: Event) -> None:
-        self.server_dropped += int(event.data.get("count") or 0)
+    @property
+    def server_dropped(self) -> int:
+        """Rows that the server or the stream dropped before they came here."""
+        return self._feed.dropped
 
     # --- commands ---
 
@@ -322,6 +290,7 @@ class Session:
             views, self._views = list(self._views.values()), {}
         for view in views:
             view.close()
+        self._feed.close()
         self.client.close()
         if self.handle is not None:
             self.handle.close()
@@ -340,13 +309,6 @@ class Session:
         status = self.client.sse.current("dns/status") or {}
         word = "running" if status.get("running") else "stopped" if status else self.client.sse.state
         return f"<Session {self.name!r}, {word}, dns {status.get('dns', '?')}, {len(self.live):,} rows>"
-
-
-def _in_order(columns: dict[str, list[Any]]) -> dict[str, list[Any]]:
-    ids = columns.get("id") or []
-    if len(ids) > 1 and ids[0] is not None and ids[-1] is not None and ids[0] > ids[-1]:
-        return {k: v[::-1] for k, v in columns.items()}
-    return columns
 
 
 def _text(entry: Any) -> str:
