@@ -51,3 +51,6 @@ clean:  ## remove what the other targets made
 
 fuzz: $(READY)  ## a million mutated DNS messages to each side: nothing escapes, nothing grows
 	$(BIN)/python tests/fuzz/messages.py 1000000
+
+picture: $(READY)  ## renew the README's picture of the dashboard
+	$(BIN)/python tests/browser/picture.py
