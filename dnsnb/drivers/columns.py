@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -38,7 +39,13 @@ def slice_columns(columns: schema.Columns, start: int, end: int) -> schema.Colum
 
 def time_text(time_us: int) -> str:
     """Return µs since the epoch as ISO 8601 in UTC, to the microsecond."""
-    return (_EPOCH + timedelta(microseconds=time_us)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    second, rest = divmod(time_us, 1_000_000)
+    return f"{_second_text(second)}.{rest:06d}Z"
+
+
+@lru_cache(maxsize=4096)
+def _second_text(second: int) -> str:
+    return (_EPOCH + timedelta(seconds=second)).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def time_us(text: str) -> int:

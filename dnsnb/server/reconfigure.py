@@ -66,12 +66,15 @@ async def reconfigure(server: Server, values: Mapping[str, Any]) -> dict[str, An
             found: dict[str, list[tuple[str, int]]] = {}
             if "list" in prepared:
                 found = await asyncio.to_thread(_carry_lists, server.drivers.lists, prepared["list"])
+            privacy = await asyncio.to_thread(open_privacy, new) if "privacy" in changed else None
             await asyncio.to_thread(_keep, new.folder, values)
         except BaseException:
             await server.storage.discard(prepared)
             for target in opened:
                 target.upstream.close()
             raise
+        if privacy is not None:
+            server.events.set_privacy(privacy)
         await _make(server, new, prepared, opened, found)
         server.waiting_settings |= AT_START & set(changed)
         if changed:
@@ -99,7 +102,6 @@ async def _make(
         later = asyncio.get_running_loop().call_later
         for target in old:  # what is in flight may still be answered
             later(server.forwarder.deadline + 1, target.upstream.close)
-    server.events.set_privacy(Privacy(new.privacy, server.privacy_key))
     await server.storage.commit(new, prepared)
     for name, names in found.items():
         take_kept(server.policy, name, names)
@@ -125,19 +127,23 @@ def _keep(folder: Path | None, values: Mapping[str, Any]) -> None:
     write_whole(make_folder(folder) / KEPT, lambda out: out.write(data))
 
 
-def read_privacy_key(folder: Path | None) -> bytes:
-    """Return the key of pseudonyms, made at the first call; without a folder it lasts as long as the process."""
-    if folder is None:
-        return secrets.token_bytes(32)
-    path = folder / "privacy.key"
-    try:
-        key = path.read_bytes()
-    except FileNotFoundError:
-        key = b""
-    if len(key) != 32:
-        key = secrets.token_bytes(32)
-        write_whole(make_folder(folder) / path.name, lambda out: out.write(key))
-    return key
+def open_privacy(settings: Settings) -> Privacy:
+    """Return what the log leaves out, with the key of pseudonyms: the folder's, or without one a key made now.
+
+    Raises SettingError when the key can't be kept.
+    """
+    key = secrets.token_bytes(32)
+    if "pseudonyms" in settings.privacy and settings.folder is not None:
+        path = settings.folder / "privacy.key"
+        try:
+            held = path.read_bytes() if path.exists() else b""
+            if len(held) == 32:
+                key = held
+            else:
+                write_whole(make_folder(settings.folder) / path.name, lambda out: out.write(key))
+        except OSError as error:
+            raise SettingError("folder", str(path), f"can't be written: {error.strerror}") from None
+    return Privacy(settings.privacy, key)
 
 
 def engine_options(settings: Settings) -> EngineOptions:

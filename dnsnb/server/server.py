@@ -21,7 +21,6 @@ from dnsnb.dns.journal import Journal
 from dnsnb.dns.listanalytics import Hits
 from dnsnb.dns.names import name_tail
 from dnsnb.dns.policy import Policy
-from dnsnb.dns.privacy import Privacy
 from dnsnb.dns.rebind import Rebinding
 from dnsnb.dns.upstream import Target
 from dnsnb.drivers import Drivers
@@ -31,7 +30,7 @@ from dnsnb.server.events import DNSEventService
 from dnsnb.server.initial_lists import fill_lists
 from dnsnb.server.policy_keeper import PolicyKeeper
 from dnsnb.server.ports import DnsPorts, open_http_socket, watch_accepts
-from dnsnb.server.reconfigure import engine_options, read_privacy_key
+from dnsnb.server.reconfigure import engine_options, open_privacy
 from dnsnb.server.responder import SSEResponder
 from dnsnb.server.routes import ROUTES
 from dnsnb.server.storage import Storage
@@ -163,8 +162,7 @@ class Server:
             wall=self.wall,
         )
         self._open_events()
-        self.privacy_key = await asyncio.to_thread(read_privacy_key, settings.folder)
-        self.events.set_privacy(Privacy(settings.privacy, self.privacy_key))
+        self.events.set_privacy(await asyncio.to_thread(open_privacy, settings))
         stack.push_async_callback(self.events.close)
         self.ports = DnsPorts(self.engine, settings)
         stack.callback(self._close_ports)

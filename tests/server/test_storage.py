@@ -315,6 +315,10 @@ async def test_a_read_only_folder_costs_no_answer(upstream: Upstream, small_disk
         assert len(await ask(server, *(f"n{n}.example.org" for n in range(20)))) == 20
         _, held = await call(server, "GET", "/api/dns/blacklist")
         assert [e["name"] for e in held["entries"]] == ["before.example.net"]
+    async with make(upstream, small_disk) as server:  # nothing is to be written
+        assert len(await ask(server, "n.example.org")) == 1
+    with pytest.raises(SettingError, match=r"privacy\.key"):
+        await make(upstream, small_disk, privacy=["pseudonyms"]).__aenter__()
     for driver in ("file", "sqlite", "parquet"):
         with pytest.raises(SettingError) as error:
             async with make(upstream, small_disk, log_driver=driver):
