@@ -50,11 +50,11 @@ _TYPES[KIND] = pa.int8()
 _PLAIN_NAME = r"^[a-z0-9_*-]+(?:\.[a-z0-9_*-]+)*$"
 
 
-def build(raw: dict[str, Any], count: int, *, lossy: str | None = None) -> pa.Table:
+def build(raw: dict[str, Any], count: int, *, lossy: str | None = None, escapes: bool = True) -> pa.Table:
     """Return a table of canonical columns from raw ones: arrays as long as `count`, or one value for all rows.
 
     `time` is µs since the epoch (int64, `times.MISSING` for null). `lossy` is a regular expression of names that the
-    source's own way of writing can't bring back.
+    source's own way of writing can't bring back; `escapes` False: it writes a backslash as it is.
     """
     arrays: dict[str, Any] = {}
     for name, values in raw.items():
@@ -63,7 +63,7 @@ def build(raw: dict[str, Any], count: int, *, lossy: str | None = None) -> pa.Ta
         if not isinstance(values, (pa.Array, pa.ChunkedArray, np.ndarray)):
             arrays[name] = constant(values, count, _TYPES[name])
         elif name == "qname":
-            arrays["qname"], strange = names(values, lossy)
+            arrays["qname"], strange = names(values, lossy, escapes)
             if strange is not None:
                 arrays["lossy"] = strange
                 if "qname_raw" not in raw:
@@ -160,7 +160,7 @@ def numbers(values: pa.Array, kind: pa.DataType) -> pa.Array:
     return clean.cast(kind)
 
 
-def names(values: Any, lossy: str | None = None) -> tuple[pa.Array, pa.Array | None]:
+def names(values: Any, lossy: str | None = None, escapes: bool = True) -> tuple[pa.Array, pa.Array | None]:
     """Return names in canonical text, and which of them are lossy (None when none is)."""
     coded = _coded(values)
     texts = coded.dictionary.cast(TEXT)
@@ -180,7 +180,7 @@ def names(values: Any, lossy: str | None = None) -> tuple[pa.Array, pa.Array | N
         for i, text in zip(hard, texts.take(pa.array(hard)).to_pylist(), strict=True):
             if pattern is not None and pattern.search(text):
                 rotten[i] = True
-            spelled[i] = canonical_name(text)
+            spelled[i] = canonical_name(text if escapes else text.replace("\\", "\\\\"))
             rotten[i] |= spelled[i] is None
         lower = pa.array(spelled, TEXT)
         if rotten.any():

@@ -274,7 +274,7 @@ def fold(lines: _Lines, base: dict[str, Any], forwards: Any, events: bool) -> pa
     onward = np.append(is_cname[:-1] & ~head[1:], False)
     if onward.any():  # what a CNAME points to is the name of the next line
         following = lines.name.take(pa.array(np.minimum(np.arange(1, count + 1), count - 1)))
-        shown = pc.if_else(pa.array(onward), columns.names(following)[0], shown)
+        shown = pc.if_else(pa.array(onward), columns.names(following, None, False)[0], shown)
     keep = shown.is_valid().to_numpy(zero_copy_only=False)
     offsets = np.concatenate([[0], np.cumsum(np.add.reduceat(keep, starts))]).astype(np.int32)
     answers = pa.ListArray.from_arrays(pa.array(offsets), shown.filter(pa.array(keep)))
@@ -352,7 +352,7 @@ def _only(block: Block, at: Any, mask: Any, base: dict[str, Any]) -> tuple[Block
 
 def _table(raw: dict[str, Any], count: int, kind: int) -> pa.Table:
     own = {k: raw.pop(k) for k in ("serial", "family") if raw.get(k) is not None}
-    table = columns.build(raw, count)
+    table = columns.build(raw, count, escapes=False)
     # a serial alone says what belongs together; without one it is the name
     name = table.column("qname") if "qname" in table.column_names else pa.nulls(count, pa.string())
     own["asked"] = pc.if_else(own["serial"].is_null(), name, pa.scalar(None, pa.string()))

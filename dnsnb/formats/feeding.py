@@ -160,6 +160,7 @@ class Feed:
             yield from self._lines(rest)
             yield from self._drain()
             self.context.tail = False
+        yield from self._drain()
 
     def _lines(self, data: bytes) -> Iterator[pa.Table]:
         block = Block(data, self._line)

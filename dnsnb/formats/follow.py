@@ -135,12 +135,13 @@ class Follower(Live):
         self._file: IO[bytes] = self.path.open("rb")
         self._feed: Feed | None = None
         self._early = b""
-        self._recognise()
+        try:
+            self._recognise()
+        except BaseException:
+            self._file.close()
+            raise
         if start == "end":
             self._file.seek(0, os.SEEK_END)
-            self._early = b""
-        else:
-            self._file.seek(0)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"dnsnb-follow-{self.path.name}", daemon=True)
         self._thread.start()

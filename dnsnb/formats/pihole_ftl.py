@@ -270,7 +270,7 @@ def _table(
     if (listed >= 0).any():
         lists = columns.mapped(pa.array(listed, mask=(listed < 0) | ~blocked), lambda n: f"list {n}")
         raw["list"] = lists
-    return build({k: v for k, v in raw.items() if v is not None}, count)
+    return build({k: v for k, v in raw.items() if v is not None}, count, escapes=False)
 
 
 def _pick(values: list[Any], codes: Any, other: Any) -> Any:

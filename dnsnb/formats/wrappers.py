@@ -35,13 +35,13 @@ _CRI = (
 )
 
 _TEXT = {"syslog": _SYSLOG, "syslog-iso": _SYSLOG_ISO, "rfc5424": _RFC5424, "cri": _CRI}
-_KEYS = (
-    ("docker", ("log",), ("time",)),
-    ("filebeat", ("message",), ("@timestamp",)),
-    ("cloudwatch", ("message",), ("timestamp",)),
-    ("splunk", ("result", "_raw"), ("result", "_time")),
-    ("splunk", ("_raw",), ("_time",)),
-    ("journald", ("MESSAGE",), ("__REALTIME_TIMESTAMP",)),
+#: wrapper -> where the line is, where its time may be
+_KEYS: tuple[tuple[str, tuple[str, ...], tuple[tuple[str, ...], ...]], ...] = (
+    ("docker", ("log",), (("time",),)),
+    ("filebeat", ("message",), (("@timestamp",), ("timestamp",), ("time",))),
+    ("splunk", ("result", "_raw"), (("result", "_time"),)),
+    ("splunk", ("_raw",), (("_time",),)),
+    ("journald", ("MESSAGE",), (("__REALTIME_TIMESTAMP",),)),
 )
 
 
@@ -139,10 +139,10 @@ def _unwrap_json(block: Block, kind: str, clock: Clock, skip: Callable[[str, Any
         except orjson.JSONDecodeError:
             bad[i] = True
             continue
-        for path, time_path in paths:
+        for path, time_paths in paths:
             inner = _get(item, path)
             if isinstance(inner, str):
-                stamp = _get(item, time_path)
+                stamp = next((t for p in time_paths if (t := _get(item, p)) is not None), None)
                 text = str(stamp) if stamp is not None else None
                 for line in inner.rstrip("\r\n").split("\n"):
                     messages.append(line.replace("\0", ""))

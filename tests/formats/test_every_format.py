@@ -61,7 +61,7 @@ EXPECTED: dict[str, dict[Any, Any]] = {
         1: {"qtype": "AAAA", "answers": ["web.example.com", "2001:db8::7"]},
         2: {"status": "cached", "client": "192.0.2.11"},
         3: {"qname": "ads.example.net", "status": "blocked", "list": "gravity blocked"},
-        4: {"qname": r"sp\032ace.example.com", "qtype": "HTTPS", "rcode": "NXDOMAIN", "status": "local"},
+        4: {"qname": r"sp\032ace\\x.example.com", "qtype": "HTTPS", "rcode": "NXDOMAIN", "status": "local"},
         5: {"qname": None, "lossy": True, "qtype": "TYPE65280", "client": "2001:db8::12", "rcode": None},
         6: {"client_port": 40001, "answers": ["203.0.113.1"]},
         7: {"reason": "duplicate of a query in flight"},
@@ -414,7 +414,7 @@ def test_damage_gives_rows_or_a_report_never_an_exception(
     chance = random.Random(name)
     whole = sample(name).read_bytes()
     target = tmp_path / "damaged"
-    for round_ in range(25):
+    for round_ in range(12):
         data = bytearray(whole)
         if round_ % 3 != 1:
             data = data[: chance.randrange(1, len(data))]
