@@ -30,9 +30,10 @@ check: $(READY)  ## the one gate: ruff, format, types, tests
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
 
-drill: $(READY)  ## kill -9 a server that writes, 50 times over; flood the view for half a minute
+drill: $(READY)  ## kill -9 a server that writes, 50 times over; flood the view; 50 stalled readers for a minute
 	DRILL=50 $(BIN)/python -m pytest -q tests/server/test_kill.py
 	DRILL=1 $(BIN)/python -m pytest -q -s tests/browser/test_lab.py -k twenty_thousand
+	DRILL=1 $(BIN)/python -m pytest -q -s tests/flows/test_stalled_readers.py
 
 demo: $(READY)  ## the main job in a terminal: SECONDS=60 of traffic, a live summary, the frame
 	$(BIN)/dnsnb demo --seconds $(SECONDS)
