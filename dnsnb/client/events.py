@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -23,9 +24,19 @@ class Event:
 
 
 class EventBuffer:
-    """Events on their way from the client's loop to a reader's loop, bounded by a policy."""
+    """Events on their way from the client's loop to a reader's loop, bounded by a policy.
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, limit: int, policy: Policy) -> None:
+    With `block` nothing is dropped: while the buffer is `full` who puts should wait, and `on_room` is called (in the
+    reader's thread) when there is room again.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        limit: int,
+        policy: Policy,
+        on_room: Callable[[], None] = lambda: None,
+    ) -> None:
         if policy not in ("drop_oldest", "latest", "block"):
             raise ValueError(f"policy: {policy!r} is none of drop_oldest, latest, block")
         self._loop = loop
@@ -33,16 +44,18 @@ class EventBuffer:
         self._policy = policy
         self._events: deque[Event] = deque()
         self._lock = threading.Lock()
-        self._room = threading.Semaphore(limit)
+        self._on_room = on_room
         self._ready = asyncio.Event()
         self._closed = False
         self.dropped = 0
 
+    @property
+    def full(self) -> bool:
+        """Whether a buffer that drops nothing has reached its limit."""
+        open_ = not self._closed and not self._loop.is_closed()
+        return self._policy == "block" and open_ and len(self._events) >= self._limit
+
     def put(self, event: Event) -> None:
-        if self._policy == "block":
-            while not self._room.acquire(timeout=0.5):
-                if self._closed or self._loop.is_closed():
-                    return
         with self._lock:
             if self._closed:
                 return
@@ -50,7 +63,7 @@ class EventBuffer:
                 kept = [e for e in self._events if e.type != event.type]
                 self.dropped += len(self._events) - len(kept)
                 self._events = deque(kept)
-            elif len(self._events) >= self._limit:
+            elif self._policy == "drop_oldest" and len(self._events) >= self._limit:
                 self._events.popleft()
                 self.dropped += 1
             self._events.append(event)
@@ -62,13 +75,15 @@ class EventBuffer:
     async def get(self) -> Event:
         while True:
             with self._lock:
-                if self._events:
-                    if self._policy == "block":
-                        self._room.release()
-                    return self._events.popleft()
-                self._ready.clear()
+                event = self._events.popleft() if self._events else None
+                if event is None:
+                    self._ready.clear()
+            if event is not None:
+                if self._policy == "block":
+                    self._on_room()
+                return event
             await self._ready.wait()
 
     def close(self) -> None:
         self._closed = True
-        self._room.release()
+        self._on_room()

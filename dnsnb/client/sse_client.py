@@ -6,6 +6,7 @@ Connects with the first subscription and leaves with the last. Knows sse, states
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 import threading
@@ -88,6 +89,8 @@ class SSEClient:
         self._ended = False
         self._warned = False
         self._lost_at: float | None = None
+        self._brakes: set[EventBuffer] = set()
+        self._eased: tuple[asyncio.AbstractEventLoop, asyncio.Event] | None = None
         self.gaps = 0  # events that the server could not replay
 
     @property
@@ -167,17 +170,40 @@ class SSEClient:
     ) -> AsyncIterator[Event]:
         """Iterate over the events of the matching channels, in whatever asyncio loop this is used.
 
-        At most `limit` events wait for the reader; then `drop_oldest` gives up the oldest, `latest` all but the newest
-        of each channel, and `block` stops reading the stream, which the server bounds on its side.
+        At most `limit` events wait for the reader. With `drop_oldest` the oldest goes then; `latest` keeps but the
+        newest of each channel; with `block` nothing goes: the stream is not read on, for nobody, until there is room
+        (commands are answered still), and if that takes so long that the server cuts it off, it replays from there.
         """
-        buffer = EventBuffer(asyncio.get_running_loop(), 1 if policy == "block" else limit, policy)
-        subscription = await asyncio.to_thread(self.subscribe, pattern, buffer.put)
+        buffer = EventBuffer(asyncio.get_running_loop(), limit, policy, self._ease)
+        if policy == "block":
+            self._brakes.add(buffer)
+        subscription: Subscription | None = None
         try:
+            subscription = await asyncio.to_thread(self.subscribe, pattern, buffer.put)
             while True:
                 yield await buffer.get()
         finally:
+            self._brakes.discard(buffer)
             buffer.close()
-            await asyncio.to_thread(subscription.close)
+            if subscription is not None:
+                await asyncio.to_thread(subscription.close)
+
+    def _ease(self) -> None:
+        """A reader has room again."""
+        eased = self._eased
+        if eased is not None:
+            loop, event = eased
+            with contextlib.suppress(RuntimeError):  # the loop has ended
+                loop.call_soon_threadsafe(event.set)
+
+    async def _wait_for_readers(self) -> None:
+        """Wait while a reader that lets nothing be dropped has no room."""
+        event = asyncio.Event()
+        self._eased = (asyncio.get_running_loop(), event)
+        while any(buffer.full for buffer in tuple(self._brakes)):
+            await event.wait()
+            event.clear()
+        self._eased = None
 
     def close(self) -> None:
         """Leave the stream for good."""
@@ -280,6 +306,8 @@ class SSEClient:
                         if event is not None:
                             self._dispatch(event)
                     self._last_id = decoder.last_event_id
+                    if self._brakes:
+                        await self._wait_for_readers()
             outcome.reason = "the server ended the stream"
         except asyncio.CancelledError:
             raise

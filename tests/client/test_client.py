@@ -15,6 +15,7 @@ from dnsnb.client.events import Event, EventBuffer
 from dnsnb.client.states import ChannelStates
 from dnsnb.config import Settings
 from dnsnb.errors import CommandError, NotConnected, SettingError
+from dnsnb.notebook.lookup import look_up
 from dnsnb.server.embed import Handle, launch
 
 
@@ -167,6 +168,24 @@ async def test_events_are_iterated_in_the_readers_own_loop(client: Client) -> No
     assert "dns/status" in found
 
 
+async def test_a_reader_that_blocks_loses_nothing_and_leaves_commands_free(server: Handle, client: Client) -> None:
+    count = 300
+    events = client.sse.events("dns/log/event", limit=2, policy="block")
+    opened = threading.Event()
+    client.sse.on_connection_change(lambda state, _reason: opened.set() if state == "open" else None)
+    async with asyncio.timeout(30):
+        first = asyncio.ensure_future(anext(events))
+        assert await asyncio.to_thread(opened.wait, 5)
+        for n in range(count):
+            await asyncio.to_thread(look_up, server.dns, f"blocked{n}.example.org")
+        names = list((await first).data["columns"]["qname"])
+        assert (await asyncio.to_thread(client.status))["running"], "a reader that waits keeps no command waiting"
+        while len(names) < count:
+            names += (await anext(events)).data["columns"]["qname"]
+        await events.aclose()  # type: ignore[attr-defined]
+    assert names == [f"blocked{n}.example.org" for n in range(count)]
+
+
 async def test_a_buffer_keeps_to_its_policy() -> None:
     def event(kind: str, n: int) -> Event:
         return Event(kind, n)
@@ -181,12 +200,14 @@ async def test_a_buffer_keeps_to_its_policy() -> None:
     for n in range(5):
         latest.put(event("ab"[n % 2], n))
     assert [(await latest.get()).data for _ in range(2)] == [3, 4]
-    block = EventBuffer(loop, 1, "block")
-    block.put(event("a", 0))
-    putting = asyncio.ensure_future(asyncio.to_thread(block.put, event("a", 1)))
-    assert (await block.get()).data == 0
-    await putting
-    assert (await block.get()).data == 1
+    roomy: list[bool] = []
+    block = EventBuffer(loop, 2, "block", lambda: roomy.append(not block.full))
+    for n in range(3):
+        block.put(event("a", n))
+    assert block.full
+    assert [(await block.get()).data for _ in range(3)] == [0, 1, 2]
+    assert roomy == [False, True, True]
+    assert block.dropped == 0
     with pytest.raises(ValueError, match="policy: 'some'"):
         EventBuffer(loop, 1, "some")  # type: ignore[arg-type]
 
