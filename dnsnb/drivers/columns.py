@@ -63,17 +63,19 @@ def day_of(time_us: int) -> str:
 
 def to_lines(columns: schema.Columns) -> bytes:
     """Return a batch as JSON lines: nulls left out, `time` as text, nothing but printable ASCII."""
-    names = list(columns)
-    lines = []
-    for values in zip(*columns.values(), strict=True):
-        row = {name: value for name, value in zip(names, values, strict=True) if value is not None}
-        row["time"] = time_text(row["time"])
-        line = orjson.dumps(row)
-        if not line.isascii() or b"\x7f" in line:  # rare: a rule's text from a list
-            line = json.dumps(row, separators=(",", ":")).replace("\x7f", "\\u007f").encode()
-        lines.append(line)
-    lines.append(b"")
-    return b"\n".join(lines)
+    texts = {"time": [time_text(time) for time in columns["time"]]}
+    whole = {name: texts.get(name, values) for name, values in columns.items() if None not in values}
+    rows = [dict(zip(whole, values, strict=True)) for values in zip(*whole.values(), strict=True)]
+    for name, values in columns.items():
+        if name not in whole:
+            for row, value in zip(rows, values, strict=True):
+                if value is not None:
+                    row[name] = value
+    data = b"\n".join([*map(orjson.dumps, rows), b""])
+    if data.isascii() and b"\x7f" not in data:
+        return data
+    lines = [json.dumps(row, separators=(",", ":")).replace("\x7f", "\\u007f") for row in rows]  # rare: a rule's text
+    return "\n".join([*lines, ""]).encode()
 
 
 def from_lines(lines: Iterable[bytes]) -> schema.Columns:
