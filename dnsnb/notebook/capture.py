@@ -8,10 +8,10 @@ from __future__ import annotations
 import ipaddress
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Self
 
-from dnsnb.errors import DnsnbError
+from dnsnb.errors import DnsnbError, SettingError
 from dnsnb.notebook.lookup import look_up
 
 _LOCK = threading.Lock()
@@ -23,11 +23,13 @@ _NAMES = ("getaddrinfo", "gethostbyname", "gethostbyname_ex")
 class Capture:
     """While open, names that Python resolves in this process (requests, urllib, pandas …) are asked of `address`.
 
-    The innermost open capture answers. Numeric addresses, `localhost` and reverse look-ups stay with the system.
+    The innermost open capture answers. Numeric addresses, `localhost`, this machine's own name, reverse look-ups and
+    the names in `never` (where the server itself is reached) stay with the system.
     """
 
-    def __init__(self, address: Callable[[], str]) -> None:
+    def __init__(self, address: Callable[[], str], never: Iterable[str] = ()) -> None:
         self._address = address
+        self._never = {name.rstrip(".").lower() for name in (*never, socket.gethostname(), "localhost")}
 
     def open(self) -> Self:
         """Begin."""
@@ -59,6 +61,8 @@ class Capture:
         for qtype in wanted:
             try:
                 answer = look_up(self._address(), host, qtype)
+            except SettingError:
+                break  # no name that could be asked for
             except DnsnbError as error:
                 failure = str(error)
                 continue
@@ -70,6 +74,11 @@ class Capture:
         if not found:
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
         return found
+
+    def leaves(self, name: str) -> bool:
+        """Whether a name stays with the system."""
+        plain = name.rstrip(".").lower()
+        return plain in self._never or plain.endswith(".localhost")
 
     def __enter__(self) -> Self:
         return self.open()
@@ -86,8 +95,6 @@ def _ours(host: Any) -> tuple[Capture, str] | None:
         text = host.decode("ascii") if isinstance(host, bytes | bytearray) else str(host)
     except UnicodeDecodeError:
         return None
-    if text.rstrip(".").lower() == "localhost" or text.lower().endswith((".localhost", ".localhost.")):
-        return None
     try:
         ipaddress.ip_address(text.partition("%")[0])
         return None
@@ -96,13 +103,13 @@ def _ours(host: Any) -> tuple[Capture, str] | None:
     if text.replace(".", "").isdigit():
         return None
     with _LOCK:
-        return (_OPEN[-1], text) if _OPEN else None
+        return (_OPEN[-1], text) if _OPEN and not any(capture.leaves(text) for capture in _OPEN) else None
 
 
 def _getaddrinfo(host: Any, port: Any, family: int = 0, type: int = 0, proto: int = 0, flags: int = 0) -> Any:  # noqa: A002
     ours = _ours(host)
     real = _ORIGINAL["getaddrinfo"]
-    if ours is None or flags & socket.AI_NUMERICHOST:
+    if ours is None or flags & socket.AI_NUMERICHOST or family not in (0, socket.AF_INET, socket.AF_INET6):
         return real(host, port, family, type, proto, flags)
     capture, name = ours
     kept = flags & ~(socket.AI_ADDRCONFIG | socket.AI_CANONNAME)

@@ -6,9 +6,11 @@ The server may be anywhere: everything but the handle that ends our own goes ove
 from __future__ import annotations
 
 import logging
+import socket
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, Self
+from urllib.parse import urlsplit
 
 from dnsnb.client.client import Client
 from dnsnb.client.liveframe import LiveFrame
@@ -147,7 +149,7 @@ class Session:
 
     def capture(self) -> Capture:
         """Return a context in which this process's own look-ups go through the server."""
-        return Capture(self._dns_address)
+        return Capture(self._captured_address, never=[self._server_host])
 
     @property
     def policy(self) -> PolicyCommands:
@@ -170,13 +172,29 @@ class Session:
             raise SettingError("function", function, why)
         self.handle.set_function(function)
 
-    def _dns_address(self) -> str:
-        status = self._open().status()
+    def _captured_address(self) -> str:
+        """The DNS address as the stream last told it: a look-up should not cost a command."""
+        sse = self._open().sse
+        return self._dns_address(sse.current("dns/status") if sse.is_connected else None)
+
+    def _dns_address(self, status: dict[str, Any] | None = None) -> str:
+        status = status or self._open().status()
         if not status["running"]:
             raise NotConnected("the DNS server is stopped; session.start() starts it")
         address = str(status["dns"])
         host, _, port = address.rpartition(":")
-        return f"127.0.0.1:{port}" if host == "0.0.0.0" else f"[::1]:{port}" if host in ("[::]", "::") else address
+        if host not in ("0.0.0.0", "[::]", "::"):
+            return address
+        # it listens on every address: so on the one where we reach it
+        try:
+            server = socket.getaddrinfo(self._server_host, int(port), type=socket.SOCK_DGRAM)[0][4][0]
+        except OSError as error:
+            raise NotConnected(f"the address of {self._server_host} can't be found: {error}") from None
+        return f"[{server}]:{port}" if ":" in str(server) else f"{server}:{port}"
+
+    @property
+    def _server_host(self) -> str:
+        return urlsplit(self.client.url).hostname or "127.0.0.1"
 
     def _open(self) -> Client:
         if self._closed:

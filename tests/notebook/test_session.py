@@ -198,6 +198,37 @@ def test_capture_shows_what_this_process_asks_for(session: Session) -> None:
     assert "localhost" not in names
 
 
+def test_capture_leaves_alone_how_the_server_itself_is_reached(
+    network: Any, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    system = socket.getaddrinfo
+    asked: list[str] = []
+
+    def hosts_file(host: Any, *rest: Any, **more: Any) -> Any:
+        asked.append(str(host))
+        return system("127.0.0.1" if host == "dns-box.lan" else host, *rest, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", hosts_file)
+    wide: dict[str, Any] = {"dns": "0.0.0.0:0", "allow_remote": True, "http_hosts": ["dns-box.lan"]}
+    with dnsnb.start(name="wide", upstreams=[network.address], **wide) as server:
+        assert server.token
+        url = server.client.url.replace("127.0.0.1", "dns-box.lan")
+        with dnsnb.connect(url, server.token) as far, far.capture(), dnsnb.connect(url, server.token) as later:
+            socket.gethostbyname("seen.example.org")
+            socket.getaddrinfo(socket.gethostname(), None)
+            assert later.query("asked.example.org").server == f"127.0.0.1:{server.status['dns'].rpartition(':')[2]}"
+            until(later, lambda: "seen.example.org" in set(later.frame["qname"]))
+            names = set(later.frame["qname"])
+    assert socket.gethostname() in asked
+    assert not names & {"dns-box.lan", socket.gethostname().lower()}
+
+
+@pytest.mark.parametrize("host", ["x" * 64 + ".example.org", "a..example.org", "a\udc80.example.org"])
+def test_capture_fails_as_the_system_does_for_what_is_no_name(session: Session, host: str) -> None:
+    with session.capture(), pytest.raises(socket.gaierror, match="Name or service not known"):
+        socket.getaddrinfo(host, 80)
+
+
 def test_one_connection_however_many_views(session: Session) -> None:
     panels = [session.dashboard, session.table(), session.chart(), session.top("client"), session.controls()]
     assert session.dashboard is session.dashboard
