@@ -68,3 +68,32 @@ def append_all(handle: int, data: bytes) -> None:
     except BaseException:
         os.ftruncate(handle, start)
         raise
+
+
+def lock_folder(folder: Path) -> int | None:
+    """Take a folder for this server alone; returns what `unlock_folder` takes, None where that can't be done.
+
+    Raises BlockingIOError when another server has it. The lock ends with the process, however that ends.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        return None
+    try:
+        path = make_folder(folder) / ".lock"
+        os.close(open_private(path))
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None  # a folder that can't be written can't be written by two
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(handle)
+        raise BlockingIOError(f"another server keeps its data in {folder}") from None
+    return handle
+
+
+def unlock_folder(handle: int | None) -> None:
+    """Give a folder back."""
+    if handle is not None:
+        os.close(handle)

@@ -22,6 +22,7 @@ from dnsnb.dns.keptcache import dump_entry, load_entry
 from dnsnb.drivers import KINDS, Drivers, make_driver, open_drivers
 from dnsnb.drivers.columns import join_columns
 from dnsnb.drivers.paging import Page, Selection, read_page
+from dnsnb.drivers.private import lock_folder, unlock_folder
 from dnsnb.errors import SettingError
 
 log = logging.getLogger(__name__)
@@ -60,6 +61,7 @@ class Storage:
         self._notice = notice
         self._clock = clock
         self._wall = wall
+        self._lock: int | None = None
         self._waiting: deque[LogBatch] = deque()
         self._rows = 0
         self._more = asyncio.Event()
@@ -74,12 +76,18 @@ class Storage:
     @classmethod
     async def open(cls, settings: Settings, cache: Cache, **given: Any) -> Storage:
         """Open the drivers and fill the cache; raises SettingError, and then has left nothing open."""
-        drivers = await in_thread(open_drivers, settings)
+        lock = await in_thread(_lock, settings)
+        try:
+            drivers = await in_thread(open_drivers, settings)
+        except BaseException:
+            unlock_folder(lock)
+            raise
         storage = cls(settings, drivers, cache, **given)
+        storage._lock = lock
         try:
             await storage._fill_cache()
         except BaseException:
-            drivers.close()
+            await storage.close()
             raise
         return storage
 
@@ -107,6 +115,8 @@ class Storage:
             await self.save_cache()
         for kind, driver in zip(KINDS, self.drivers, strict=True):
             await self._close_driver(kind, driver)
+        unlock_folder(self._lock)
+        self._lock = None
 
     async def _use(self, kind: str, function: Callable[..., T], *args: Any) -> T:
         """Call a driver in a worker thread, one call at a time."""
@@ -360,6 +370,15 @@ class Storage:
 
 def _why(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
+def _lock(settings: Settings) -> int | None:
+    if settings.folder is None:
+        return None
+    try:
+        return lock_folder(settings.folder)
+    except BlockingIOError as error:
+        raise SettingError("folder", str(settings.folder), f"{error}; stop that one, or give another folder") from None
 
 
 async def in_thread(function: Callable[..., T], *args: Any) -> T:

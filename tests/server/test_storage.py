@@ -337,6 +337,17 @@ async def test_a_folder_that_cant_be_written_is_named(upstream: Upstream, tmp_pa
         assert error.value.setting in ("log_driver", "folder")
 
 
+async def test_a_folder_has_one_server(upstream: Upstream, tmp_path: Path) -> None:
+    async with make(upstream, tmp_path, log_driver="file") as server:
+        with pytest.raises(SettingError, match="another server") as error:
+            await make(upstream, tmp_path).__aenter__()
+        assert error.value.setting == "folder"
+        await ask(server, "n.example.org")
+        await settled(server, 1)
+    async with make(upstream, tmp_path, log_driver="file") as again:
+        assert again.storage.log_count == 1
+
+
 # --- privacy ---
 
 
