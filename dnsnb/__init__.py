@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from dnsnb.client.sse_client import SSEClient as SSEClient
     from dnsnb.config import Settings as Settings
     from dnsnb.formats import FORMATS as FORMATS
+    from dnsnb.formats import follow as follow
     from dnsnb.formats import read_log as read_log
     from dnsnb.formats import scan_log as scan_log
     from dnsnb.notebook.dashboard import Dashboard as Dashboard

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from dnsnb.formats.dnstap_listener import DnstapListener
-    from dnsnb.formats.follow import Follower
+    from dnsnb.formats.following import Follower
 
 __all__ = ["FORMATS", "Format", "follow", "listen", "read_log", "scan_log"]
 
@@ -76,7 +76,7 @@ def follow(path: Any, sink: Any = None, *, start: str = "end", interval_s: float
     `.frame`, the newest
     million. `start` is ``"end"`` or ``"beginning"``. Further settings are as for `read_log`; raises as it does.
     """
-    from dnsnb.formats.follow import Follower
+    from dnsnb.formats.following import Follower
 
     return Follower(path, sink, start=start, interval_s=interval_s, **settings)
 

@@ -18,7 +18,7 @@ from dnsnb.errors import SettingError
 from dnsnb.formats import dnstap
 from dnsnb.formats.dnstap import ACCEPT, CONTENT, FINISH, READY, START, STOP
 from dnsnb.formats.feeding import Context, Feed
-from dnsnb.formats.follow import Live
+from dnsnb.formats.following import Live
 from dnsnb.formats.table import FORMATS
 from dnsnb.formats.times import Clock
 

@@ -44,6 +44,14 @@ def test_only_new_lines_come_and_reach_the_sink_by_columns(log: Path) -> None:
     assert all(isinstance(t, int) for columns in got for t in columns["time"])
 
 
+def test_the_public_door_opens_more_than_once(log: Path) -> None:
+    import dnsnb
+
+    for _ in range(2):
+        with dnsnb.follow(log, start="beginning", interval_s=0.02) as follower:
+            assert follower.wait_for(2)
+
+
 def test_a_sink_may_be_a_live_frame(log: Path) -> None:
     from dnsnb.client.liveframe import LiveFrame
 
