@@ -114,8 +114,27 @@ def test_filebeat_gives_the_rows_of_the_log_it_carried(shared_data: Path) -> Non
 
 
 def test_every_sample_is_recognised(shared_data: Path) -> None:
-    folders = ("zeek-tsv", "zeek-json", "zeek-tsv-baseline", "bind", "filebeat", "coredns", "dnsmasq", "powerdns", "pihole-ftl", "dnstap",
-               "pcap", "pcap-tunnel", "suricata-eve", "adguard-querylog", "windows-dns", "cloudflare", "passive-dns", "unbound", "dnsdist")  # fmt: skip
+    folders = (
+        "zeek-tsv",
+        "zeek-json",
+        "zeek-tsv-baseline",
+        "bind",
+        "filebeat",
+        "coredns",
+        "dnsmasq",
+        "powerdns",
+        "pihole-ftl",
+        "dnstap",
+        "pcap",
+        "pcap-tunnel",
+        "suricata-eve",
+        "adguard-querylog",
+        "windows-dns",
+        "cloudflare",
+        "passive-dns",
+        "unbound",
+        "dnsdist",
+    )
     for folder in folders:
         for path in sorted((shared_data / folder).iterdir()):
             if path.suffix in (".tsv", ".sql"):
