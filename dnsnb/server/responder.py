@@ -46,7 +46,8 @@ class _Response(EventSourceResponse):  # type: ignore[misc]
     """aiohttp-sse's response, with headers that keep proxies from caching, buffering and compressing."""
 
     def __init__(self) -> None:
-        super().__init__(send_timeout=STALL_SECONDS, ping_interval=PING_SECONDS, sep="\n")
+        # the kernel gives up later than we do, so that a stalled reader is counted as one
+        super().__init__(send_timeout=STALL_SECONDS + 5, ping_interval=PING_SECONDS, sep="\n")
         self.headers["Cache-Control"] = "no-cache, no-transform"
         self.headers["Content-Type"] = "text/event-stream; charset=utf-8"
 
