@@ -40,6 +40,7 @@ class LiveFrame:
         self._settled: deque[pa.Table] = deque()
         self._recent: list[schema.Columns] = []
         self._recent_rows = 0
+        self._nulls: dict[pa.DataType, pa.Array] = {}
         self._rows = 0
         self.total = 0  # rows that ever came
         self._cached: tuple[int, pd.DataFrame] | None = None
@@ -110,7 +111,19 @@ class LiveFrame:
         self._recent_rows = 0
         if self._settled and len(self._settled[-1]) + len(fresh) <= _CHUNK:
             fresh = pa.concat_tables([self._settled.pop(), fresh])
-        self._settled.append(fresh.unify_dictionaries().combine_chunks())
+        self._settled.append(self._without_nulls(fresh.unify_dictionaries().combine_chunks()))
+
+    def _without_nulls(self, table: pa.Table) -> pa.Table:
+        """Put one and the same array in the place of each column that is all null: most rows lack most of a schema."""
+        import pyarrow as pa
+
+        for i, column in enumerate(table.columns):
+            if column.null_count == len(table) > 0:
+                kind = column.type
+                if len(self._nulls.get(kind, ())) < len(table):
+                    self._nulls[kind] = pa.nulls(max(len(table), _CHUNK), kind)
+                table = table.set_column(i, table.field(i), self._nulls[kind].slice(0, len(table)))
+        return table
 
     def _trim(self) -> None:
         over = self._rows - self.limit
