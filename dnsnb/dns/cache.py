@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from dnsnb.dns import wire
-from dnsnb.dns.message import Answer
+from dnsnb.dns.message import Answer, reframed
 from dnsnb.dns.wire import Question
 
 _OVERHEAD = 700  # bytes that an entry takes beside its body, measured
@@ -19,7 +19,7 @@ _OVERHEAD = 700  # bytes that an entry takes beside its body, measured
 class Entry:
     """One answer kept: `stored` and `expires` on the monotonic clock, `hits` since it was stored."""
 
-    __slots__ = ("answer", "expires", "hits", "memos", "refreshing", "replaced", "stored")
+    __slots__ = ("answer", "expires", "hits", "memos", "refreshing", "replaced", "retry_at", "stored")
 
     def __init__(self, answer: Answer, stored: float, expires: float) -> None:
         self.answer = answer
@@ -28,6 +28,7 @@ class Entry:
         self.hits = 0
         self.refreshing = False
         self.replaced = False
+        self.retry_at = 0.0  # until then it serves, ended as it is: its upstreams were asked a moment ago
         self.memos: list[Memo] = []  # replies made from it, which end when it is replaced
 
 
@@ -57,15 +58,19 @@ class Cache:
         return len(self._entries)
 
     def get(self, question: Question, now: float) -> Entry | None:
-        """Return a live entry, and count the hit or miss."""
+        """Return a live entry; a miss is counted here, hits where they are logged (most never come this way)."""
         entry = self._entries.get(question)
         if entry is None or now >= entry.expires:
             self.misses += 1
             return None
-        self.hits += 1
         entry.hits += 1
         self._entries.move_to_end(question)
         return entry
+
+    def touch(self, question: Question) -> None:
+        """Note that an entry is in use, where replies made from it are remembered elsewhere."""
+        if question in self._entries:
+            self._entries.move_to_end(question)
 
     def peek(self, question: Question) -> Entry | None:
         """Return an entry, ended or not, and count nothing."""
@@ -76,11 +81,10 @@ class Cache:
         entry = self._entries.get(question)
         if entry is None or now >= entry.expires + self.stale_ttl:
             return None
-        self.stale += 1
         return entry
 
     def get_cut(self, question: Question, now: float) -> Entry | None:
-        """Return a live NXDOMAIN of a name above the question's: nothing is below it (RFC 8020 2)."""
+        """Return a live NXDOMAIN of a name above the question's, as its own: nothing is below it (RFC 8020 2)."""
         name, cuts = question.qname, self._cuts
         if not cuts:
             return None
@@ -91,7 +95,9 @@ class Cache:
                 continue
             entry = self._entries.get(Question(name[at:], *question[1:]))
             if entry is not None and entry.answer.rcode == wire.NXDOMAIN and now < entry.expires:
-                return entry if len(entry.answer.names) == 1 else None
+                if len(entry.answer.names) > 1:
+                    return None
+                return Entry(reframed(entry.answer, question), entry.stored, entry.expires)
             at += name[at] + 1
         return None
 

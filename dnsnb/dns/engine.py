@@ -14,7 +14,7 @@ from dnsnb.dns.asking import Asked, Once, Seen, not_served
 from dnsnb.dns.cache import Cache, Entry
 from dnsnb.dns.forwarding import Forwarder, Result, Waiter
 from dnsnb.dns.journal import Journal, LogBatch
-from dnsnb.dns.message import Answer, make_answer, reframed, render
+from dnsnb.dns.message import Answer, make_answer, render
 from dnsnb.dns.options import EngineOptions
 from dnsnb.dns.peers import Memo, Peer, Peers
 from dnsnb.dns.policy import Policy
@@ -136,7 +136,7 @@ class Engine:
         now = self.clock()
         asked = Asked(parsed, client, transport, now, self.wall(), Once(reply), verdict, alias)
         question = parsed.question if alias is None else alias.target
-        if alias is None and self.options.serve_stale and self.cache.get_stale(question, now) is not None:
+        if alias is None and self._held(question, now) is not None:
             self.forwarder.later(STALE_WAIT, lambda: self._stale(asked))
         self.forwarder.ask(question, Waiter(self._got, asked))
 
@@ -152,6 +152,8 @@ class Engine:
         if batch is not None:
             for status in batch.columns.get("status", ()):
                 self.counts[status] = self.counts.get(status, 0) + 1
+                if status == "cached":
+                    self.cache.hits += 1
         return batch
 
     def flush(self, *, name: bytes | None = None, suffix: bytes | None = None) -> int:
@@ -205,9 +207,12 @@ class Engine:
             return self.replies.own(
                 query, client, transport, make_answer(question, wire.NOERROR, [hinfo]), "local", memo=peer
             )
-        entry = self.cache.get(question, now) or self._below_nothing(question, now)
+        entry = self.cache.get(question, now) or self.cache.get_cut(question, now)
         if entry is not None:
             return self._cached(query, client, transport, verdict, entry, now, peer)
+        held = self._held(question, now)
+        if held is not None and now < held.retry_at:  # RFC 8767 5: no query waits for what was just in vain
+            return self._stale_reply(query, client, transport, verdict, held, now, self.wall())
         if not query.rd:
             # a question that forbids recursion is answered from memory alone
             return self.replies.own(query, client, transport, make_answer(question, wire.REFUSED, ede=20), "refused")
@@ -231,13 +236,6 @@ class Engine:
             return self.replies.own(query, client, transport, answer, alias.status, alias.verdict)
         self._leave(message, (message, query, alias.verdict, alias))
         return None
-
-    def _below_nothing(self, question: Question, now: float) -> Entry | None:
-        """A name above it does not exist, so neither does this one (RFC 8020 2)."""
-        cut = self.cache.get_cut(question, now)
-        if cut is None:
-            return None
-        return Entry(reframed(cut.answer, question), cut.stored, cut.expires)
 
     def _verdict(self, peer: Peer, client: str, question: Question) -> Verdict:
         if self.policy.dynamic:
@@ -274,7 +272,7 @@ class Engine:
         failed = answer.rcode not in (wire.NOERROR, wire.NXDOMAIN)
         age = int(now - entry.stored)
         ede = EDE_CACHED_ERROR if failed and answer.ede is None else None
-        reply = render(query, answer, age=age, udp=transport == "udp", ede=ede)
+        reply = render(query, answer, age=age, transport=transport, ede=ede)
         ttl = None if answer.ttl is None else max(0, answer.ttl - age)
         status = "failed" if failed else "cached"
         record = self.replies.record(query, reply, answer, status, verdict, ttl=ttl, ede=ede)
@@ -294,6 +292,7 @@ class Engine:
         if entry is None or query is None:
             return
         entry.hits += 1
+        self.cache.touch(query.question)
         age = int(now - entry.stored)
         memo.body = render(query, entry.answer, age=age)[2:]
         if entry.answer.ttl is not None:
@@ -308,9 +307,13 @@ class Engine:
         if answer is not None and answer.rcode in (wire.NOERROR, wire.NXDOMAIN):
             self.cache.put(question, answer, now)
             return
-        held = self.cache.get_stale(question, now) if self.options.serve_stale else None
+        held = self._held(question, now)
         if held is not None:
+            held.retry_at = now + FAILURE_TTL
             return  # a stale answer serves better than a remembered failure
+        live = self.cache.peek(question)
+        if live is not None and now < live.expires:
+            return  # refreshing it ahead of time was in vain: it holds until its end
         ede = result.ede if result.ede is not None else 0
         failure = make_answer(question, wire.SERVFAIL, ede=ede, ede_text=result.why)
         failure.keep = FAILURE_TTL
@@ -324,15 +327,12 @@ class Engine:
             self._got_alias(asked, asked.alias, result)
             return
         query, client, transport = asked.query, asked.client, asked.transport
-        answer, ede, status = result.answer, None, "forwarded"
-        why = ""
-        age = 0
-        cap = None
+        answer, status = result.answer, "forwarded"
         now = self.clock()
         if answer is None or answer.rcode not in (wire.NOERROR, wire.NXDOMAIN):
-            held = self.cache.get_stale(query.question, now) if self.options.serve_stale else None
-            if held is not None and held.answer.rcode in (wire.NOERROR, wire.NXDOMAIN):
-                self._send_stale(asked, held, now)
+            held = self._held(query.question, now)
+            if held is not None:
+                self._send_stale(asked, held)
                 return
             upstream = result.upstream
             code = answer.ede if answer is not None and answer.ede is not None else result.ede
@@ -342,12 +342,11 @@ class Engine:
         else:
             found = self._chain_verdict(client, asked.verdict, answer)
             if found.action == "block":
-                peer = self.peers.meet(client)
-                asked.reply(self.replies.blocked(query, client, transport, found, peer))
+                asked.reply(self.replies.blocked(query, client, transport, found, self.peers.meet(client)))
                 return
-        reply = render(query, answer, age=age, cap=cap, udp=transport == "udp", ede=ede, ede_text=why)
+        reply = render(query, answer, transport=transport)
         record = self.replies.record(
-            query, reply, answer, status, asked.verdict, ttl=answer.ttl, ede=ede, upstream=result.upstream
+            query, reply, answer, status, asked.verdict, ttl=answer.ttl, upstream=result.upstream
         )
         self.journal.record((asked.arrived, client, transport, record, (now - asked.began) * 1000))
         asked.reply(reply)
@@ -355,39 +354,47 @@ class Engine:
     def _got_alias(self, asked: Asked, alias: Alias, result: Result) -> None:
         now, rest, age = self.clock(), result.answer, 0
         if rest is None or rest.rcode not in (wire.NOERROR, wire.NXDOMAIN):
-            held = self.cache.get_stale(alias.target, now) if self.options.serve_stale else None
+            held = self._held(alias.target, now)
             rest, age = (held.answer, int(now - held.stored)) if held is not None else (None, 0)
         answer = joined(alias, asked.query.question, rest, age)
         answer.upstream = result.upstream
-        reply = render(asked.query, answer, udp=asked.transport == "udp")
+        reply = render(asked.query, answer, transport=asked.transport)
         record = self.replies.record(
             asked.query, reply, answer, alias.status, alias.verdict, ttl=answer.ttl, upstream=result.upstream
         )
         self.journal.record((asked.arrived, asked.client, asked.transport, record, (now - asked.began) * 1000))
         asked.reply(reply)
 
+    def _held(self, question: Question, now: float) -> Entry | None:
+        """Return what may serve though it has ended (RFC 8767), where settings allow it."""
+        held = self.cache.get_stale(question, now) if self.options.serve_stale else None
+        return held if held is not None and held.answer.rcode in (wire.NOERROR, wire.NXDOMAIN) else None
+
     def _stale(self, asked: Asked) -> None:
         """The upstream took its time: answer from what has ended (RFC 8767 5), if it hasn't come meanwhile."""
-        self.replies.key = b""
-        if asked.reply.used:
-            return
         now = self.clock()
-        held = self.cache.get_stale(asked.query.question, now)
-        if held is not None and held.answer.rcode in (wire.NOERROR, wire.NXDOMAIN):
-            self._send_stale(asked, held, now)
+        held = None if asked.reply.used else self._held(asked.query.question, now)
+        if held is not None:
+            held.retry_at = now + FAILURE_TTL
+            self._send_stale(asked, held)
 
-    def _send_stale(self, asked: Asked, held: Entry, now: float) -> None:
-        if asked.reply.used:
-            return
+    def _send_stale(self, asked: Asked, held: Entry) -> None:
+        if not asked.reply.used:
+            query, client, transport, began, arrived, reply, verdict, _ = asked
+            reply(self._stale_reply(query, client, transport, verdict, held, began, arrived))
+
+    def _stale_reply(
+        self, query: Query, client: str, transport: str, verdict: Verdict, held: Entry, began: float, arrived: int
+    ) -> bytes:
+        self.replies.key = b""
         answer = held.answer
-        found = self._chain_verdict(asked.client, asked.verdict, answer)
+        found = self._chain_verdict(client, verdict, answer)
         if found.action == "block":
-            peer = self.peers.meet(asked.client)
-            asked.reply(self.replies.blocked(asked.query, asked.client, asked.transport, found, peer))
-            return
+            return self.replies.blocked(query, client, transport, found, self.peers.meet(client))
+        self.cache.stale += 1
         ede = EDE_STALE_NX if answer.rcode == wire.NXDOMAIN else EDE_STALE
-        reply = render(asked.query, answer, cap=STALE_TTL, udp=asked.transport == "udp", ede=ede)
-        ttl = None if answer.ttl is None else min(answer.ttl, STALE_TTL)
-        record = self.replies.record(asked.query, reply, answer, "stale", asked.verdict, ttl=ttl, ede=ede)
-        self.journal.record((asked.arrived, asked.client, asked.transport, record, (now - asked.began) * 1000))
-        asked.reply(reply)
+        reply = render(query, answer, fixed=STALE_TTL, transport=transport, ede=ede)
+        ttl = None if answer.ttl is None else STALE_TTL
+        record = self.replies.record(query, reply, answer, "stale", verdict, ttl=ttl, ede=ede)
+        self.journal.record((arrived, client, transport, record, (self.clock() - began) * 1000))
+        return reply

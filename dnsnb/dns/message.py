@@ -13,6 +13,8 @@ from dnsnb.dns.records import answer_texts, plain_rdata, sections
 from dnsnb.dns.wire import Query, Question
 
 UDP_LIMIT = 1232  # RFC 9715
+ENCRYPTED = frozenset({"dot", "doh"})
+PADDING, BLOCK = 12, 468  # RFC 7830, RFC 8467 4.1
 
 _RR = struct.Struct("!HHIH")
 _TTL = struct.Struct("!I")
@@ -81,14 +83,14 @@ class Answer:
                 self._texts = answer_texts(self)
         return self._texts
 
-    def aged(self, age: int, cap: int | None = None) -> bytes:
-        """Return the body with each TTL lessened by `age` seconds (never below 0), and not above `cap`."""
-        if not self.ttls or (age <= 0 and cap is None):
+    def aged(self, age: int, fixed: int | None = None) -> bytes:
+        """Return the body with each TTL lessened by `age` seconds (never below 0), or all of them `fixed`."""
+        if not self.ttls or (age <= 0 and fixed is None):
             return self.body
         out = bytearray(self.body)
         for offset, ttl in self.ttls:
             left = ttl - age if ttl > age else 0
-            _TTL.pack_into(out, offset, left if cap is None or left < cap else cap)
+            _TTL.pack_into(out, offset, left if fixed is None else fixed)
         return bytes(out)
 
 
@@ -97,31 +99,35 @@ def render(
     answer: Answer,
     *,
     age: int = 0,
-    cap: int | None = None,
-    udp: bool = True,
+    fixed: int | None = None,
+    transport: str = "udp",
     ede: int | None = None,
-    ede_text: str = "",
 ) -> bytes:
     """Return the whole reply to one asker: its ID and question, TTLs aged, OPT only if it sent one, cut to its size.
 
     Over UDP at most the size that the asker takes and never over 1232 octets (RFC 9715); what is longer has TC and no
-    records (RFC 2181 9). An extended error (RFC 8914) goes out only with an OPT.
+    records (RFC 2181 9). An extended error (RFC 8914) goes out only with an OPT; padding only to who padded, and where
+    it hides something (RFC 8467: DoT and DoH).
     """
-    body = answer.aged(age, cap)
+    body = answer.aged(age, fixed)
     opt = b""
     edns = query.edns
     if edns is not None:
         code = ede if ede is not None else answer.ede
         options = b""
         if code is not None:
-            text = (ede_text or answer.ede_text).encode()[:200]
+            text = answer.ede_text.encode()[:200]
             options = struct.pack("!HHH", 15, 2 + len(text), code) + text
+        if transport in ENCRYPTED and any(option == PADDING for option, _ in edns.options):
+            plain = 12 + len(query.asked) + len(body) + 11 + len(options) + 4
+            missing = min(-plain % BLOCK, 0xFFFF - plain) if plain <= 0xFFFF else 0
+            options += struct.pack("!HH", PADDING, missing) + bytes(missing)
         opt = _OPT_HEAD + struct.pack("!BBHH", answer.rcode >> 4, 0, 0x8000 if edns.do else 0, len(options)) + options
     flags = 0x8080 | (query.flags & 0x0110) | (answer.rcode & 15)
     if answer.ad and query.wants_ad:
         flags |= 0x0020
     counts = (1, answer.ancount, answer.nscount, answer.arcount + (1 if opt else 0))
-    if udp:
+    if transport == "udp":
         limit = min(max(512, edns.size), UDP_LIMIT) if edns is not None else 512
         if 12 + len(query.asked) + len(body) + len(opt) > limit:
             flags |= 0x0200

@@ -46,7 +46,7 @@ class Replies:
         memo: Peer | None = None,
     ) -> bytes:
         """Render an answer of our own, log it, and remember it where it stays true until something changes."""
-        reply = render(query, answer, udp=transport == "udp")
+        reply = render(query, answer, transport=transport)
         record = self.record(query, reply, answer, status, verdict, ttl=answer.ttl)
         if memo is not None and transport == "udp" and self.may_memo(memo):
             memo.memo[self.key] = Memo(reply[2:], record, float("inf"), int(self.clock()), None, None)

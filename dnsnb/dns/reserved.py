@@ -19,6 +19,8 @@ SPECIAL_USE: dict[str, tuple[str, str]] = {
     "onion": ("nxdomain", "RFC 7686 2"),
     "home.arpa": ("nxdomain", "RFC 8375 4: the home's own names are not for public resolvers"),
     "resolver.arpa": ("nodata", "RFC 9462 4: discovery of designated resolvers is not offered"),
+    "test": ("forward", "RFC 6761 6.2 asks for NXDOMAIN; laboratories run on it, and a public resolver says so too"),
+    "example": ("forward", "RFC 6761 6.5: no special treatment"),
     "use-application-dns.net": ("forward", "Firefox's canary is the operator's to set: block it by list"),
 }
 # RFC 6303 4 and RFC 1918 space; RFC 6598 shared space

@@ -8,6 +8,7 @@ import ssl
 from typing import Any
 
 from dnsnb.dns.upstream import Done, UpstreamSpec
+from dnsnb.server.stream_upstream import answers, padded
 
 
 class HttpsUpstream:
@@ -37,7 +38,7 @@ class HttpsUpstream:
         try:
             async with asyncio.timeout_at(deadline):
                 async with self._session.post(
-                    url, data=b"\0\0" + query[2:], headers=headers, allow_redirects=False
+                    url, data=b"\0\0" + padded(query)[2:], headers=headers, allow_redirects=False
                 ) as answer:
                     if answer.status != 200 or answer.content_type != "application/dns-message":
                         done(None, f"{self.name}: HTTP {answer.status}, {answer.content_type}")
@@ -47,6 +48,9 @@ class HttpsUpstream:
                         body += more
                     if not 12 <= len(body) <= 65535:
                         done(None, f"{self.name}: an answer of {len(body)} octets")
+                        return
+                    if body[:2] != b"\0\0" or not answers(body, query):
+                        done(None, f"{self.name}: it answered another question")
                         return
                     done(body, "")
         except (aiohttp.ClientError, TimeoutError, OSError) as error:

@@ -15,6 +15,18 @@ CONNECT_SECONDS = 2.0
 IDLE_SECONDS = 8.0
 
 
+def answers(message: bytes, query: bytes) -> bool:
+    """Whether a message is a response with the query's question (its OPT, of 11 octets, is the query's end)."""
+    end = len(query) - 11
+    return len(message) >= end and message[2] & 0x80 != 0 and message[12:end].lower() == query[12:end].lower()
+
+
+def padded(query: bytes) -> bytes:
+    """Return a query filled up to 128 octets or a multiple (RFC 8467 4.1), so that its length tells nothing."""
+    missing = -(len(query) + 4) % 128
+    return query[:-2] + (missing + 4).to_bytes(2) + b"\0\x0c" + missing.to_bytes(2) + bytes(missing)
+
+
 class Ids:
     """Unpredictable query IDs, taken from the system's generator in bulk."""
 
@@ -135,7 +147,8 @@ class _Connection(asyncio.Protocol):
                 done(None, f"{self.upstream.name}: too many questions wait on one connection")
                 return
         self.waiting[ident] = (query, done, deadline)
-        self.transport.write(len(query).to_bytes(2) + ident + query[2:])
+        sent = query if self.upstream.tls is None else padded(query)
+        self.transport.write(len(sent).to_bytes(2) + ident + sent[2:])
         self._rest()
 
     def data_received(self, data: bytes) -> None:
@@ -152,7 +165,9 @@ class _Connection(asyncio.Protocol):
                 continue
             self.answered += 1
             self._rest()
-            if len(message) < 12 or message[2] & 0x02:
+            if not answers(message, known[0]):
+                known[1](None, f"{self.upstream.name}: it answered another question")
+            elif message[2] & 0x02:
                 known[1](None, f"{self.upstream.name}: the answer is cut, even over TCP")
             else:
                 known[1](message, "")
