@@ -7,10 +7,12 @@ from typing import Any
 import dnslib
 import pytest
 from dnslib import QTYPE, RCODE, RR
-from engine_room import Room, add_soa, addresses, ede, failing, nxdomain, question, texts
+from engine_room import Room, ScriptedUpstream, add_soa, addresses, ede, failing, nxdomain, question, texts
 
 from dnsnb.dns.blocking import BlockAnswer
 from dnsnb.dns.local import Record
+from dnsnb.dns.upstream import Target
+from dnsnb.dns.wire import text_to_name
 from dnsnb.errors import SettingError
 
 
@@ -463,3 +465,88 @@ def test_a_flood_of_names_ends_the_oldest_with_servfail(monkeypatch: pytest.Monk
     assert [len(r) for r in replies] == [1, 1] + [0] * 10
     room.upstreams[0].release()
     assert all(len(r) == 1 for r in replies)
+
+
+def test_nobody_waits_again_for_what_was_just_in_vain() -> None:
+    room = Room(addresses("192.0.2.1", ttl=2), prefetch=False)
+    room.ask("a.test")
+    room.clock.advance(2.5)
+    room.upstreams[0].answer = silence
+    room.ask("a.test")
+    began, asked = room.clock.now, room.asked
+    reply = room.ask("a.test")
+    assert (texts(reply), reply.rr[0].ttl, ede(reply)) == (["192.0.2.1"], 30, 3)
+    assert room.clock.now == began
+    room.upstreams[0].answer = addresses("192.0.2.8", ttl=60)
+    room.clock.advance(12)  # RFC 8767 5: tried again within 30 s
+    assert texts(room.ask("a.test")) == ["192.0.2.8"]
+    assert room.asked > asked
+    assert room.engine.cache.stale == 2
+
+
+def test_a_refresh_in_vain_leaves_what_holds() -> None:
+    room = Room(addresses("192.0.2.1", ttl=100), serve_stale=False)
+    for _ in range(4):
+        room.ask("a.test")
+        room.clock.advance(1)
+    room.upstreams[0].answer = failing("SERVFAIL")
+    room.clock.advance(88)
+    for _ in range(3):
+        assert texts(room.ask("a.test")) == ["192.0.2.1"]
+    assert room.asked > 1
+
+
+def test_hits_are_counted_and_keep_an_entry_however_they_are_answered(fast: bool) -> None:
+    room = Room(fast_paths=fast, prefetch=False)
+    room.engine.cache.resize(2, 1 << 20)
+    room.ask("popular.test")
+    for n in range(3):
+        room.clock.advance(1)
+        assert texts(room.ask("popular.test")) == ["192.0.2.1"]
+        room.ask(f"once{n}.test")
+    room.rows()
+    assert room.engine.cache.hits == 3
+    assert room.asked == 4
+
+
+@pytest.mark.parametrize("transport", ["udp", "tcp", "dot", "doh"])
+def test_padding_only_where_it_hides_something(transport: str) -> None:
+    room = Room()
+    plain = question("a.test")
+    padded = plain[:-2] + b"\0\x08\0\x0c\0\x04" + bytes(4)
+    for _ in range(2):
+        for query in (plain, padded):
+            replies = room.send(query, transport=transport)
+            assert texts(dnslib.DNSRecord.parse(replies[0])) == ["192.0.2.1"]
+            assert (len(replies[0]) % 468 == 0) == (query is padded and transport in ("dot", "doh"))
+
+
+def test_suffixes_have_their_own_upstreams_and_ds_goes_to_the_parent() -> None:
+    room = Room(addresses("192.0.2.1"))
+    lan, deep = (ScriptedUpstream(n, addresses(a)) for n, a in (("lan", "10.0.0.1"), ("deep", "10.0.0.2")))
+    room.forwarder.routes = {
+        text_to_name("example.lan"): [Target(lan)], text_to_name("deep.example.lan"): [Target(deep)],
+    }  # fmt: skip
+    assert texts(room.ask("a.example.lan")) == ["10.0.0.1"]
+    assert texts(room.ask("x.deep.example.lan")) == ["10.0.0.2"]
+    assert texts(room.ask("notexample.lan")) == ["192.0.2.1"]
+    before = room.asked
+    room.ask("example.lan", "DS")
+    assert room.asked == before + 1
+    room.ask("deep.example.lan", "DS")
+    assert len(lan.asked) == 2
+
+
+def test_strategies() -> None:
+    both = addresses("192.0.2.1"), addresses("192.0.2.2")
+    parallel = Room(silence, both[1], strategy="parallel")
+    began = parallel.clock.now
+    assert texts(parallel.ask("a.test")) == ["192.0.2.2"]
+    assert parallel.clock.now == began
+    balanced = Room(*both, strategy="balanced")
+    for n in range(10):
+        balanced.ask(f"n{n}.test")
+    assert [len(u.asked) for u in balanced.upstreams] == [5, 5]
+    fastest = Room(*both, strategy="fastest")
+    fastest.targets[0].srtt, fastest.targets[1].srtt = 0.2, 0.01
+    assert texts(fastest.ask("a.test")) == ["192.0.2.2"]
