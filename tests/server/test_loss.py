@@ -34,17 +34,19 @@ class Relay:
         where = self.tcp.sockets[0].getsockname()
         self.address = f"127.0.0.1:{where[1]}"
         self.udp, _ = await loop.create_datagram_endpoint(lambda: _Side(self, None), local_addr=where)
-        self.outer: dict[Any, asyncio.DatagramTransport] = {}
+        self.outer: dict[Any, asyncio.Task[asyncio.DatagramTransport]] = {}
         self.tasks: set[asyncio.Task[None]] = set()
         return self
 
     async def __aexit__(self, *_: object) -> None:
         self.udp.close()
-        for transport in self.outer.values():
-            transport.close()
         self.tcp.close()
-        for task in self.tasks:
+        for task in list(self.tasks):
             task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+        for opened in await asyncio.gather(*self.outer.values()):
+            opened.close()
+        await asyncio.sleep(0)  # transports close in the loop's next turn
 
     def carry(self, send: Any, data: bytes) -> None:
         """Send a packet on, or not, now or later, once or twice."""
@@ -93,15 +95,18 @@ class _Side(asyncio.DatagramProtocol):
         relay.tasks.add(task)
         task.add_done_callback(relay.tasks.discard)
 
+    async def _way(self, addr: Any) -> asyncio.DatagramTransport:
+        relay = self.relay
+        outer, _ = await asyncio.get_running_loop().create_datagram_endpoint(
+            lambda: _Side(relay, addr), remote_addr=(relay.host, relay.port)
+        )
+        return outer
+
     async def _on(self, data: bytes, addr: Any) -> None:
         relay = self.relay
-        if addr not in relay.outer:
-            loop = asyncio.get_running_loop()
-            outer, _ = await loop.create_datagram_endpoint(
-                lambda: _Side(relay, addr), remote_addr=(relay.host, relay.port)
-            )
-            relay.outer[addr] = outer
-        outer = relay.outer[addr]
+        if addr not in relay.outer:  # one task a client: packets of one that come together share its way
+            relay.outer[addr] = asyncio.get_running_loop().create_task(self._way(addr))
+        outer = await asyncio.shield(relay.outer[addr])
         relay.carry(lambda d: None if outer.is_closing() else outer.sendto(d), data)
 
 
