@@ -44,7 +44,7 @@ AT_START = frozenset(
     {
         "name", "dns", "http", "tls_dns", "tls_cert", "tls_key", "routes", "blacklist", "whitelist", "lists",
         "list_folders", "list_networks", "clients", "groups", "records", "hosts_files", "zone_files", "journal_limit",
-        "allow_remote", "heartbeat_seconds", "max_streams", "replay_events", "replay_bytes",
+        "allow_remote", "doh_open", "heartbeat_seconds", "max_streams", "replay_events", "replay_bytes",
     }
 )  # fmt: skip
 #: settings that only the one who starts the server can give
@@ -109,6 +109,7 @@ class Settings(BaseModel):
     folder: Path | None = Field(None, description="folder for what is to survive a restart")
     token: str | None = Field(None, min_length=8, repr=False, description="token of the API; random unless given")
     allow_remote: bool = Field(False, description="let the API be reached from other machines")
+    doh_open: bool = Field(False, description="answer DNS over HTTPS (/dns-query) without a token too")
     heartbeat_seconds: float = Field(30, ge=0.05, le=3600, description="seconds between heartbeats of the event stream")
     max_streams: int = Field(1_000, ge=1, le=100_000, description="connections to the event stream at most")
     replay_events: int = Field(50_000, ge=0, description="events kept for clients that come back")

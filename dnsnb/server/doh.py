@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -92,3 +93,8 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/dns-query", get_query),
     Route("POST", "/dns-query", post_query, "viewer", TYPE),
 )
+
+
+def opened(routes: Iterable[Route]) -> list[Route]:
+    """Return routes with these open to who has no token; `allow_clients` still says who may ask."""
+    return [route._replace(role=None) if route in ROUTES else route for route in routes]

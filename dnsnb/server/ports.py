@@ -31,6 +31,7 @@ class DnsPorts:
         settings = self.settings
         opened: list[UdpListener | StreamListener] = []
         try:
+            _check_access(settings)
             udp, tcp = bind_pair(*parse_address(self.dns or settings.dns, "dns"), "dns")
             opened += [UdpListener(self.engine, udp), StreamListener(self.engine, tcp)]
             dns, tls = _address(udp), None
@@ -89,6 +90,18 @@ def watch_accepts(tell: Callable[[], None]) -> Callable[[], None]:
 def _address(sock: socket.socket) -> str:
     host, port = sock.getsockname()[:2]
     return format_address(host, port)
+
+
+def _check_access(settings: Settings) -> None:
+    """No resolver is open to a network by accident (RFC 5625 6.2): who listens widely says who may ask."""
+    if "allow_clients" in settings.model_fields_set:
+        return
+    for key, text in (("dns", settings.dns), ("tls_dns", settings.tls_dns)):
+        if text is not None and not ipaddress.ip_address(parse_address(text, key)[0].partition("%")[0]).is_loopback:
+            why = (
+                "would be reached from other machines, whom nothing lets ask; set allow_clients, such as 192.168.0.0/16"
+            )
+            raise SettingError(key, text, why)
 
 
 def _tls_context(settings: Settings) -> ssl.SSLContext:

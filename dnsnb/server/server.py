@@ -25,6 +25,7 @@ from dnsnb.dns.rebind import Rebinding
 from dnsnb.dns.upstream import Target
 from dnsnb.drivers import Drivers
 from dnsnb.errors import SettingError
+from dnsnb.server import doh
 from dnsnb.server.auth import Tokens
 from dnsnb.server.events import DNSEventService
 from dnsnb.server.initial_lists import fill_lists
@@ -70,7 +71,7 @@ class Server:
         self.cookie_name = "dnsnb"
         self.tokens = Tokens(wall=lambda: wall() / 1e9)
         self._token, _ = self.tokens.create(ADMIN, "admin", token=settings.token)
-        self.routes = tuple(http_routes)
+        self.routes = tuple(doh.opened(http_routes) if settings.doh_open else http_routes)
         self.waiting_settings: set[str] = set()  # changed, and in force with the next start
         self._problems: list[str] = []  # of the opening
         self._started = wall() // 1_000_000

@@ -209,7 +209,12 @@ def test_capture_leaves_alone_how_the_server_itself_is_reached(
         return system("127.0.0.1" if host == "dns-box.lan" else host, *rest, **more)
 
     monkeypatch.setattr(socket, "getaddrinfo", hosts_file)
-    wide: dict[str, Any] = {"dns": "0.0.0.0:0", "allow_remote": True, "http_hosts": ["dns-box.lan"]}
+    wide: dict[str, Any] = {
+        "dns": "0.0.0.0:0",
+        "allow_clients": ["127.0.0.0/8"],
+        "allow_remote": True,
+        "http_hosts": ["dns-box.lan"],
+    }
     with dnsnb.start(name="wide", upstreams=[network.address], **wide) as server:
         assert server.token
         url = server.client.url.replace("127.0.0.1", "dns-box.lan")

@@ -5,9 +5,11 @@ from __future__ import annotations
 import base64
 from typing import Any
 
+import aiohttp
 import dnslib
 import pytest
 
+from dnsnb.server import Server
 from dnsnb.server.doh import TYPE, shortest_ttl
 from dnsnb.server.stream import ROWS
 
@@ -82,3 +84,16 @@ def test_shortest_ttl() -> None:
     reply.add_answer(*dnslib.RR.fromZone("a.example 60 IN A 192.0.2.1\na.example 30 IN A 192.0.2.2"))
     assert shortest_ttl(bytes(reply.pack())) == 30
     assert shortest_ttl(bytes(reply.pack())[:40]) in (0, 30, 60)
+
+
+async def test_open_to_who_has_no_token_where_set(upstream: Any) -> None:
+    async with Server(upstreams=[upstream.address], doh_open=True) as server, aiohttp.ClientSession() as session:
+        where, query = server.http_url + "/dns-query", question("www.example.org")
+        async with session.post(where, data=query, headers={"Content-Type": TYPE}) as response:
+            assert response.status == 200
+            assert dnslib.DNSRecord.parse(await response.read()).rr
+        text = base64.urlsafe_b64encode(query).rstrip(b"=").decode()
+        async with session.get(where, params={"dns": text}) as response:
+            assert response.status == 200
+        async with session.get(server.http_url + "/api/dns/status") as response:
+            assert response.status == 401  # nothing else is

@@ -213,6 +213,8 @@ async def test_a_failing_log_driver_is_told_and_dns_goes_on(api: Any, monkeypatc
         ("dns", "nowhere:53"),
         ("dns", "127.0.0.1:99999"),
         ("http", "127.0.0.1"[:-1] + "x:80"),
+        ("dns", "0.0.0.0:0"),
+        ("dns", "[::]:0"),
         ("http", "0.0.0.0:0"),
         ("http", "[::]:0"),
         ("upstreams", ["gopher://1.1.1.1"]),
