@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+import dns.asyncquery
 import dns.edns
 import dns.flags
 import dns.message
@@ -751,3 +752,23 @@ async def test_fwd_08_a_server_that_is_its_own_upstream_does_not_storm() -> None
             assert server.forwarder.targets[0].sent < 50
         finally:
             looped[0].close()
+
+
+@pytest.mark.parametrize("qname", ["ok.test", "blocked.test", "localhost"])
+async def test_edge_04_the_same_over_ipv6(qname: str) -> None:
+    async with house(dns="[::1]:0", blacklist=["blocked.test"]) as wire:
+        host, port = wire.where[0].strip("[]"), wire.where[1]
+        query = dns.message.make_query(qname, "A")
+        udp = await dns.asyncquery.udp(query, host, port=port, timeout=5)
+        tcp = await dns.asyncquery.tcp(query, host, port=port, timeout=5)
+        assert udp.answer
+        assert udp.answer == tcp.answer
+
+
+@pytest.mark.parametrize("qname", ["ok.test", "localhost"])
+async def test_edge_05_the_reply_comes_from_the_address_that_was_asked(qname: str) -> None:
+    async with house(dns="0.0.0.0:0", allow_clients=["127.0.0.0/8"]) as wire:
+        for asked in ("127.0.0.2", "127.0.0.3", "127.0.0.1"):
+            query = dns.message.make_query(qname, "A")
+            # dnspython takes replies from the asked address alone
+            assert (await dns.asyncquery.udp(query, asked, port=wire.where[1], timeout=5)).answer
