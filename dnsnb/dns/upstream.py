@@ -35,7 +35,7 @@ class Upstream(Protocol):
 
 
 class UpstreamSpec(NamedTuple):
-    """What an upstream setting means. `scheme`: udp (with TCP for what is cut), tcp, tls, https, system."""
+    """What an upstream setting means. `scheme`: udp (with TCP for what is cut), tcp, tls, https, system, recorded."""
 
     text: str
     scheme: str
@@ -56,7 +56,9 @@ _PORTS = {"udp": 53, "tcp": 53, "tls": 853, "https": 443}
 _HOST = re.compile(r"(?=.{1,253}$)[A-Za-z0-9_]([A-Za-z0-9_-]{0,62})(\.[A-Za-z0-9_]([A-Za-z0-9_-]{0,62}))*\.?")
 _HINT = (
     "write an address such as 1.1.1.1 or [2606:4700:4700::1111]:53, or udp://, tcp://, tls://name@address, "
-    "https://name/dns-query, system, or one of " + ", ".join(PRESETS) + ", nextdns:<id>"
+    "https://name/dns-query, recorded:FILE (an exported log), system, or one of "
+    + ", ".join(PRESETS)
+    + ", nextdns:<id>"
 )
 
 
@@ -70,6 +72,8 @@ def parse_upstream(text: str, setting: str = "upstreams") -> UpstreamSpec:
     text = text.strip()
     if text == "system":
         return UpstreamSpec(text, "system")
+    if text.startswith("recorded:") and len(text) > 9:
+        return UpstreamSpec(text, "recorded", path=text.removeprefix("recorded:"))
     if text in PRESETS:
         return parse_upstream(PRESETS[text][0], setting)._replace(text=text)
     if text.startswith("nextdns:"):

@@ -10,6 +10,7 @@ from typing import Any
 from dnsnb.dns.upstream import UpstreamSpec, parse_upstream
 from dnsnb.errors import SettingError
 from dnsnb.server.https_upstream import HttpsUpstream
+from dnsnb.server.recorded_upstream import RecordedUpstream
 from dnsnb.server.stream_upstream import StreamUpstream
 from dnsnb.server.udp_upstream import UdpUpstream
 
@@ -46,6 +47,8 @@ def open_upstreams(
 def open_upstream(spec: UpstreamSpec, tls: Callable[[], ssl.SSLContext] = ssl.create_default_context) -> Any:
     """Return one opened upstream."""
     addresses = spec.addresses or (spec.host,)
+    if spec.scheme == "recorded":
+        return RecordedUpstream(spec.text, Path(spec.path))
     if spec.scheme == "https":
         return HttpsUpstream(spec.text, spec, tls())
     if spec.scheme == "tls":
