@@ -10,6 +10,7 @@ from collections import OrderedDict
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 Ints = np.ndarray[Any, np.dtype[Any]]
 PORTS = (53, 5353, 5355)
@@ -30,8 +31,8 @@ class Found:
         self.rows: list[Ints] = []
         self.starts: list[Ints] = []
         self.ends: list[Ints] = []
-        self.source: list[list[bytes]] = []
-        self.target: list[list[bytes]] = []
+        self.source: list[pa.Array] = []
+        self.target: list[pa.Array] = []
         self.ports: list[Ints] = []
         self.bodies: list[tuple[int, bytes, bytes, bytes, int, int, bool]] = []
         """(packet, message, source, target, source port, target port, whether by TCP) of what had to be put
@@ -149,11 +150,8 @@ class Decapsulator:
             found.rows.append(rows[udp])
             found.starts.append(at[udp] + 8)
             found.ends.append(stop)
-            pairs = np.ascontiguousarray(octets[address[udp][:, None] + np.arange(2 * width)])
-            raw = pairs.tobytes()
-            step = 2 * width
-            found.source.append([raw[i : i + width] for i in range(0, len(raw), step)])
-            found.target.append([raw[i + width : i + step] for i in range(0, len(raw), step)])
+            found.source.append(_binary(octets, address[udp], width))
+            found.target.append(_binary(octets, address[udp] + width, width))
             found.ports.append(np.stack([source[udp], target[udp]]))
         if tunnel.any() and depth < 2:
             inner = at[tunnel] + 16
@@ -289,3 +287,8 @@ def _network(octets: Ints, starts: Ints, ends: Ints, link: Ints) -> tuple[Ints, 
         at = np.where(np.isin(link, (NULL, LOOP)), at + 4, at)
         version = np.where(bare, octets[np.minimum(at, last)] >> 4, version)
     return at, np.where(at < ends, version, 0)
+
+
+def _binary(octets: Ints, at: Ints, width: int) -> pa.Array:
+    raw = np.ascontiguousarray(octets[at[:, None] + np.arange(width)])
+    return pa.Array.from_buffers(pa.binary(width), len(at), [None, pa.py_buffer(raw)]).cast(pa.binary())

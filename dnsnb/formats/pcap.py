@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import struct
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -109,24 +109,25 @@ class Reader:
         return 24
 
     def _records(self, data: bytes, at: int) -> tuple[list[int], list[int], Any, Any, int, bool]:
-        unpack = struct.Struct(self._order + "4I").unpack_from
-        starts, ends, seconds, fractions = [], [], [], []
+        order: Literal["little", "big"] = "little" if self._order == "<" else "big"
+        heads: list[int] = []
+        ends: list[int] = []
         size, broken = len(data), False
+        number = int.from_bytes
         while at + 16 <= size:
-            second, fraction, length, _ = unpack(data, at)
-            if length > LARGEST:
-                broken = True
-                break
+            length = number(data[at + 8 : at + 12], order)
             end = at + 16 + length
-            if end > size:
+            if end > size or length > LARGEST:
+                broken = length > LARGEST
                 break
-            starts.append(at + 16)
+            heads.append(at)
             ends.append(end)
-            seconds.append(second)
-            fractions.append(fraction)
             at = end
-        micros = np.array(seconds, np.int64) * 1_000_000 + np.array(fractions, np.int64) // (1000 // self._nanos)
-        return starts, ends, micros, np.full(len(starts), self._link), at, broken
+        places = np.array(heads, np.int64)
+        stamps = np.frombuffer(data, np.uint8)[places[:, None] + np.arange(8)] if heads else np.zeros((0, 8), np.uint8)
+        words = np.ascontiguousarray(stamps).view(self._order + "u4").reshape(-1, 2).astype(np.int64)
+        micros = words[:, 0] * 1_000_000 + words[:, 1] // (1000 // self._nanos)
+        return (places + 16).tolist(), ends, micros, np.full(len(ends), self._link), at, broken
 
     def _blocks(self, data: bytes, at: int) -> tuple[list[int], list[int], Any, Any, int, bool]:
         starts, ends, times, links = [], [], [], []
@@ -196,7 +197,7 @@ class Reader:
             parts.append(
                 self._table(
                     data, np.concatenate(found.starts), np.concatenate(found.ends), rows + first, times[rows],
-                    [a for part in found.source for a in part], [a for part in found.target for a in part],
+                    pa.concat_arrays(found.source), pa.concat_arrays(found.target),
                     np.concatenate(found.ports, axis=1), "udp",
                 )
             )  # fmt: skip
@@ -231,8 +232,8 @@ class Reader:
         ends: Any,
         numbers: Any,
         times: Any,
-        source: list[bytes],
-        target: list[bytes],
+        source: Any,
+        target: Any,
         ports: Any,
         transport: str,
     ) -> pa.Table | None:

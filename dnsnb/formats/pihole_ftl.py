@@ -127,15 +127,17 @@ def _packed(connection: sqlite3.Connection, uri: str, have: set[str], context: C
     ede = "ede" if "ede" in have else "NULL"
     info = "additional_info" if "additional_info" in have else "NULL"
     reply = [c if c in have else "NULL" for c in ("reply_type", "reply_time", "dnssec")]
+    only = "AND typeof(domain) = 'integer' AND typeof(client) = 'integer'" if tables.texts else ""
     sql = f"""
         SELECT group_concat(printf('%d,%d,%d,%d,%d,%d', id, timestamp * 1000000 + 0.5,
             (((type * 32 + status) * 32 + ifnull({reply[0]}, 31)) * 8 + ifnull({reply[2]}, 7)) * 128 + ifnull({ede},
             -1) + 1,
             domain * 1048576 + client, ifnull(forward, 0) * 4294967296 + ifnull({info}, 0),
             (ifnull({listed}, -1) + 1) * 4294967296 + min(ifnull({reply[1]} * 1000000 + 1, 0), 4294967295)), char(10))
-        FROM query_storage WHERE id BETWEEN ? AND ? AND typeof(domain) = 'integer' AND typeof(client) = 'integer'
+        FROM query_storage WHERE id BETWEEN ? AND ? {only}
     """
     worker = sqlitefile.connect(uri)
+    worker.text_factory = bytes
     try:
         with ThreadPoolExecutor(1) as pool:
             starts = range(span[0], span[1] + 1, CHUNK)
@@ -167,8 +169,8 @@ def _packed(connection: sqlite3.Connection, uri: str, have: set[str], context: C
         worker.close()
 
 
-def _fetch(connection: sqlite3.Connection, sql: str, start: int) -> str | None:
-    text: str | None = connection.execute(sql, (start, start + CHUNK - 1)).fetchone()[0]
+def _fetch(connection: sqlite3.Connection, sql: str, start: int) -> bytes | None:
+    text: bytes | None = connection.execute(sql, (start, start + CHUNK - 1)).fetchone()[0]
     return text
 
 
@@ -211,9 +213,9 @@ def _look_up(table: tuple[Any, pa.Array], numbers: Any) -> pa.DictionaryArray:
     return pa.DictionaryArray.from_arrays(pa.array(place, pa.int32(), mask=keys[place] != numbers), names)
 
 
-def _unpacked(text: str, tables: _Names) -> pa.Table:
+def _unpacked(text: bytes, tables: _Names) -> pa.Table:
     parsed = pcsv.read_csv(
-        pa.BufferReader(text.encode()),
+        pa.BufferReader(text),
         read_options=pcsv.ReadOptions(column_names=list("abcdef"), block_size=4 << 20),
         convert_options=pcsv.ConvertOptions(column_types=dict.fromkeys("abcdef", pa.int64())),
     )

@@ -74,9 +74,9 @@ def _where(mask: Any, values: Any) -> Any:
     return pa.DictionaryArray.from_arrays(pc.if_else(pc.less(keep, 0), None, keep), coded.dictionary)
 
 
-def addresses(raw: list[bytes]) -> pa.DictionaryArray:
+def addresses(raw: Any) -> pa.DictionaryArray:
     """Return packed addresses (4 or 16 octets) as text, each distinct one spelled once; others are null."""
-    coded = pa.array(raw, pa.binary()).dictionary_encode()
+    coded = (raw if isinstance(raw, pa.Array) else pa.array(raw, pa.binary())).dictionary_encode()
     return columns.mapped(
         pa.DictionaryArray.from_arrays(
             coded.indices, pa.array([packed(v) for v in coded.dictionary.to_pylist()], pa.string())
