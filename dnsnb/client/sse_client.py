@@ -34,6 +34,9 @@ MAX_DELAY = 30.0
 IDLE = 75.0  # seconds without a byte: the heartbeat comes every 30
 WARN_AFTER = 1.0
 
+#: servers whose loss was told: however many clients one process has, it is told once, until it is back
+_LOST: set[str] = set()
+
 
 class Subscription:
     """A handler's place in the stream; `close()` ends it."""
@@ -277,9 +280,12 @@ class SSEClient:
                 await asyncio.sleep(pause)
 
     def _warn(self, opened: bool, reason: str) -> None:
-        """One warning for a lost connection, after a second of it; none before the first connection."""
+        """One warning a process for a lost server, after a second of it; none before the first connection."""
         if opened and not self._warned and self._lost_at and time.monotonic() - self._lost_at >= WARN_AFTER:
             self._warned = True
+            if self.url in _LOST:
+                return
+            _LOST.add(self.url)
             log.warning("connection to %s lost: %s; reconnecting", self.url, reason)
 
     async def _connect(self, http: aiohttp.ClientSession) -> _Outcome:
@@ -298,7 +304,8 @@ class SSEClient:
                 self._lost_at = None
                 if self._warned:
                     self._warned = False
-                    log.warning("connection to %s is back", self.url)
+                    _LOST.discard(self.url)
+                    log.info("connection to %s is back", self.url)
                 self._set("open")
                 async for chunk in response.content.iter_any():
                     for message in decoder.feed(chunk):

@@ -282,7 +282,7 @@ async def test_idle_is_noticed_and_warned_of_once(
 ) -> None:
     monkeypatch.setattr(sse_client, "WARN_AFTER", 0.05)
     monkeypatch.setattr(sse_client, "MAX_DELAY", 0.05)
-    caplog.set_level(logging.WARNING)
+    caplog.set_level(logging.INFO, logger="dnsnb.client")
 
     async def fault(writer: asyncio.StreamWriter, due: bytes, number: int) -> Any:
         if number == 1:
@@ -294,8 +294,9 @@ async def test_idle_is_noticed_and_warned_of_once(
         return await stay(writer)
 
     await check(fault, loop)
-    lost = [r for r in caplog.records if "lost" in r.message]
-    assert len(lost) == 1
+    warned = [r.message for r in caplog.records if r.levelno >= logging.WARNING]
+    assert len(warned) == 1
+    assert "lost" in warned[0]
     assert "is back" in caplog.text
     assert TOKEN not in caplog.text
 
@@ -328,3 +329,23 @@ async def test_states_tell_the_story(loop: BackgroundLoop) -> None:
     assert told[-1] == "closed"
     assert told.count("open") == 2
     assert "waiting" in told
+
+
+def test_two_clients_of_one_server_warn_once(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """The warning is the process's, not the client's; it comes anew when the server was back meanwhile."""
+    monkeypatch.setattr(sse_client, "WARN_AFTER", 0.0)
+    caplog.set_level(logging.WARNING)
+    url = "http://127.0.0.1:1"
+    with BackgroundLoop("one") as first, BackgroundLoop("two") as second:
+        clients = [sse_client.SSEClient(url, TOKEN, used) for used in (first, second)]
+        for client in clients:
+            client._lost_at = 1.0
+            client._warn(True, "gone")
+            client._warn(True, "gone")
+        assert len(caplog.records) == 1
+        sse_client._LOST.discard(url)
+        fresh = sse_client.SSEClient(url, TOKEN, first)
+        fresh._lost_at = 1.0
+        fresh._warn(True, "gone")
+        assert len(caplog.records) == 2
+    sse_client._LOST.discard(url)
