@@ -1,6 +1,6 @@
 """One way into every frame library: pandas, Polars (lazy or not), DuckDB relations, PySpark, through narwhals.
 
-Only expressions that give the same on all of them are used; `tests/analysis/test_same_everywhere.py` holds it.
+Only expressions that give the same on all of them are used; `tests/analysis/test_traffic.py` holds it.
 """
 
 from __future__ import annotations

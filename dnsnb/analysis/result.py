@@ -51,7 +51,9 @@ class Result(pd.DataFrame):
         if drawing["kind"] == "bars":
             names = [_label(self, row, drawing["name"]) for row in range(len(self))]
             return bars(names, [float(v) for v in self[drawing["value"]]], title=title, width=width)
-        series = {str(c): [None if pd.isna(v) else float(v) for v in self[c]] for c in drawing["series"](self)}
+        series = {
+            str(c): [None if pd.isna(v) else float(v) for v in self[c]] for c in drawing["series"] or list(self.columns)
+        }
         xs = [str(x) for x in _times(self, drawing.get("x"))]
         maker = stacked if drawing["kind"] == "stacked" else lines
         return maker(xs, series, title=title, width=width, unit=drawing.get("unit", ""))
@@ -95,7 +97,7 @@ def _matplotlib(frame: Result, drawing: dict[str, Any]) -> Any:
         values = [float(v) for v in frame[drawing["value"]]]
         axes.barh(names[::-1], values[::-1], color="#0072B2")
     else:
-        columns = drawing["series"](frame)
+        columns = drawing["series"] or list(frame.columns)
         xs = plain.index if drawing.get("x") is None else plain[drawing["x"]]
         if drawing["kind"] == "stacked":
             axes.stackplot(xs, *(plain[c] for c in columns), labels=[str(c) for c in columns])

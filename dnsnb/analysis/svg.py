@@ -22,6 +22,8 @@ STATUS_COLOURS = {
 }
 _SERIES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#999999", "#8C6BB1", "#74A13C", "#B15928")
 _MOST_POINTS = 600
+# inline, not by a style sheet: that of an inline SVG would be the whole page's
+_FIGURES = 'opacity=".75" style="font-variant-numeric:tabular-nums"'
 
 
 class Chart:
@@ -54,7 +56,7 @@ def bars(names: Sequence[str], values: Sequence[float], *, title: str = "", widt
             f'<text x="{left - 6:.0f}" y="{y + 14}" text-anchor="end">{escape(_cut(name))}'
             f"<title>{escape(name)}</title></text>"
             f'<rect x="{left:.0f}" y="{y + 4}" width="{length:.1f}" height="{row - 7}" rx="1.5" fill="{_SERIES[0]}"/>'
-            f'<text x="{left + length + 5:.1f}" y="{y + 14}" class="n">{_number(value)}</text>'
+            f'<text x="{left + length + 5:.1f}" y="{y + 14}" {_FIGURES}>{_number(value)}</text>'
         )
     if not names:
         parts.append(f'<text x="8" y="{top + 14}" opacity=".7">nothing to show</text>')
@@ -124,11 +126,10 @@ def lines(
 
 def _drawing(width: int, height: float, title: str, parts: list[str]) -> Chart:
     head = f'<text x="0" y="14" opacity=".75">{escape(title)}</text>' if title else ""
-    style = "<style>.n{font-variant-numeric:tabular-nums;opacity:.75}</style>"
     return Chart(
         f'<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-label="{escape(title or "chart", quote=True)}" '
         f'viewBox="0 0 {width} {height:.0f}" width="{width}" style="max-width:100%;height:auto" fill="currentColor" '
-        f'font-family="system-ui,sans-serif" font-size="11.5">{style}{head}{"".join(parts)}</svg>'
+        f'font-family="system-ui,sans-serif" font-size="11.5">{head}{"".join(parts)}</svg>'
     )
 
 
@@ -140,7 +141,7 @@ def _axes(
         y = top + plot * (1 - share)
         parts.append(
             f'<line x1="{left}" x2="{width - 8}" y1="{y:.1f}" y2="{y:.1f}" stroke="currentColor" opacity=".15"/>'
-            f'<text x="{left - 5}" y="{y + 4:.1f}" text-anchor="end" class="n">{_number(most * share)}</text>'
+            f'<text x="{left - 5}" y="{y + 4:.1f}" text-anchor="end" {_FIGURES}>{_number(most * share)}</text>'
         )
     if unit:
         parts.append(f'<text x="{width - 8}" y="{top - 6}" text-anchor="end" opacity=".6">{escape(unit)}</text>')
@@ -148,7 +149,7 @@ def _axes(
     for number in range(0, len(xs), every):
         x = left + step * (number + 0.5)
         parts.append(
-            f'<text x="{x:.1f}" y="{top + plot + 15}" text-anchor="middle" class="n">{escape(xs[number])}</text>'
+            f'<text x="{x:.1f}" y="{top + plot + 15}" text-anchor="middle" {_FIGURES}>{escape(xs[number])}</text>'
         )
     return parts
 

@@ -68,7 +68,7 @@ def rate(frame: Any, every: str = "1min", by: str | None = None) -> Result:
         )
         table.columns = pd.Index([str(c) for c in table.columns], dtype="str", name=by)
     table = table.reindex(whole).fillna(0).astype("int64")
-    chart = {"kind": "stacked", "series": list, "unit": f"queries in {every}"}
+    chart = {"kind": "stacked", "series": None, "unit": f"queries in {every}"}
     return result(table, "rate", f"queries in each {every}{f', by {by}' if by else ''}", chart, every=every, by=by)
 
 
@@ -113,9 +113,12 @@ def latency(frame: Any, by: str | None = "upstream") -> Result:
     quantiles = [
         nw.col("latency_ms").quantile(q, interpolation="linear").alias(f"p{int(q * 100)}") for q in PERCENTILES
     ]
-    found = collected(good.group_by(key).agg(nw.len().alias("count"), *quantiles).sort(key))
-    shares = dict(zip(failed[key], failed["bad"] / failed["asked"].clip(lower=1), strict=True))
-    found["failed"] = [float(shares.get(k, 0.0)) for k in found[key]]
+    timed = collected(good.group_by(key).agg(nw.len().alias("count"), *quantiles))
+    # one that never gave a good answer has a row too: it is the one that is looked for
+    found = failed.merge(timed, on=key, how="left").sort_values(key, ignore_index=True)
+    found["count"] = found["count"].fillna(0).astype("int64")
+    found["failed"] = (found["bad"].astype("float64") / found["asked"].clip(lower=1)).astype("float64")
+    found = found[[key, "count", *(f"p{int(q * 100)}" for q in PERCENTILES), "failed"]]
     for q in PERCENTILES:
         found[f"p{int(q * 100)}"] = found[f"p{int(q * 100)}"].astype("float64").round(3)
     chart = {"kind": "bars", "name": key, "value": "p95"}
@@ -148,7 +151,7 @@ def cache_hits(frame: Any, every: str | None = None) -> Result:
     if every is not None:
         found.insert(0, "time", pd.to_datetime(found["window"] * step, unit="us", utc=True).dt.as_unit("us"))
     found = found.drop(columns="window")
-    chart = {"kind": "lines", "x": "time", "series": lambda _: ["hit_ratio"], "unit": "hit ratio"} if every else None
+    chart = {"kind": "lines", "x": "time", "series": ["hit_ratio"], "unit": "hit ratio"} if every else None
     return result(
         found, "cache_hits", "the share of the questions for upstreams that memory answered", chart, every=every
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import doctest
 import importlib
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -87,6 +88,24 @@ def test_latency_leaves_memory_and_failures_out(made: Any) -> None:
     assert found.loc["u1", "failed"] == pytest.approx(1 / 3)
     assert found.loc["u2", ["p50", "p99"]].tolist() == [5.0, 5.0]
     assert analysis.latency(made, by=None)["count"].tolist() == [3]
+
+
+def test_a_dead_upstream_has_a_row() -> None:
+    frame = hand_made()
+    dead = frame.assign(status="failed", upstream="dead")
+    found = analysis.latency(pd.concat([frame, dead])).set_index("upstream")
+    assert found.loc["dead", ["count", "failed"]].tolist() == [0, 1.0]
+    assert pd.isna(found.loc["dead", "p50"])
+
+
+def test_results_can_be_kept(tmp_path: Path) -> None:
+    frame = simulate.frame(hours=0.2)
+    for name in ("top", "rcodes", "latency"):
+        found = getattr(frame.dns, name)()
+        found.to_parquet(tmp_path / "kept.parquet")
+        pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "kept.parquet"), pd.DataFrame(found))
+    frame.dns.rate("1min", by="status").to_parquet(tmp_path / "kept.parquet")
+    frame.dns.cache_hits("1min").to_parquet(tmp_path / "kept.parquet")
 
 
 def test_cache_hits(made: Any) -> None:
