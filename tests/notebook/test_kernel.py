@@ -55,6 +55,7 @@ class Kernel:
     def close(self) -> None:
         self.client.stop_channels()
         self.manager.shutdown_kernel(now=True)
+        self.manager.context.destroy(linger=0)  # a socket of a kernel that died by itself may be open still
 
 
 @pytest.fixture
