@@ -171,7 +171,10 @@ class DNSEventService:
         *,
         oldest_first: bool = False,
     ) -> dict[str, Any]:
-        """Return a page of what the log driver keeps; it may lag behind the stream by a tick."""
+        """Return a page of what the log driver keeps: every question that was answered by now, unless it is stuck."""
+        if not before:
+            await self.tick()
+            await self.storage.settle()
         page = await self.storage.page(limit, before, after, wanted, oldest_first=oldest_first)
         return {
             "driver": self.drivers.log.name,

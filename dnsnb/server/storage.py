@@ -33,6 +33,7 @@ RETRY_SECONDS = (0.5, 1.0, 2.0, 5.0)
 EXPIRE_SECONDS = 60.0
 SAVE_CACHE_SECONDS = 300.0
 CLOSE_SECONDS = 1.0
+SETTLE_SECONDS = 0.5
 DAY_US = 86_400_000_000
 EXPORT_ROWS = 4096
 
@@ -65,6 +66,8 @@ class Storage:
         self._waiting: deque[LogBatch] = deque()
         self._rows = 0
         self._more = asyncio.Event()
+        self._idle = asyncio.Event()  # nothing waits for the log driver
+        self._idle.set()
         self._closing = asyncio.Event()
         # a task that is cancelled leaves its worker thread behind: the next one must not meet it in a driver
         self._mutexes = {kind: threading.Lock() for kind in KINDS}
@@ -158,6 +161,7 @@ class Storage:
     def put(self, batch: LogBatch) -> None:
         """Take rows for the log driver; never waits. Above the limit the oldest that wait are dropped."""
         self._waiting.append(batch)
+        self._idle.clear()
         self._rows += batch.count
         while self._rows > self.settings.journal_limit and len(self._waiting) > 1:
             lost = self._waiting.popleft()
@@ -188,6 +192,7 @@ class Storage:
             self._more.clear()
             while (batch := self._take()) is not None:
                 await self._append(batch)
+            self._idle.set()
             if self._closing.is_set():
                 return
 
@@ -208,8 +213,12 @@ class Storage:
                     self.lost(batch.count, f"{batch.count:,} rows of the log were lost")
                     return
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(RETRY_SECONDS[min(attempt, len(RETRY_SECONDS) - 1)]):
-                    await self._closing.wait()
+                await asyncio.wait_for(self._closing.wait(), RETRY_SECONDS[min(attempt, len(RETRY_SECONDS) - 1)])
+
+    async def settle(self) -> None:
+        """Wait until the log driver has what was put, a moment at most: a reader sees its own questions."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._idle.wait(), SETTLE_SECONDS)
 
     async def page(
         self,

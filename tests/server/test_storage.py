@@ -390,3 +390,29 @@ def test_pseudonyms_keep_prefixes() -> None:
         assert other.pseudonym(a) != privacy.pseudonym(a)
     assert privacy.pseudonym("fe80::1%eth0") != "fe80::1"
     assert len({privacy.pseudonym(f"192.0.2.{n}") for n in range(256)}) == 256
+
+
+async def test_a_reader_of_the_log_sees_its_own_questions(upstream: Upstream) -> None:
+    """No waiting, no polling: what was answered is in the next page."""
+    async with Server(upstreams=[upstream.address]) as server:
+        for number in range(20):
+            await ask(server, f"ok-60.n{number}.test")
+            _, page = await call(server, "GET", "/api/dns/log?limit=1")
+            assert page["columns"]["qname"] == [f"ok-60.n{number}.test"]
+
+
+async def test_a_stuck_driver_does_not_hold_its_readers(upstream: Upstream, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with Server(upstreams=[upstream.address]) as server:
+        broken = True
+
+        def append(batch: Any, kept: Any = server.drivers.log.append) -> None:
+            if broken:
+                raise OSError("no space left on device")
+            kept(batch)
+
+        monkeypatch.setattr(server.drivers.log, "append", append)
+        await ask(server, "ok-60.lost.test")
+        async with asyncio.timeout(5):
+            status, page = await call(server, "GET", "/api/dns/log?limit=1")
+        assert (status, page["count"]) == (200, 0)
+        broken = False
