@@ -40,7 +40,7 @@ ALLOWED: dict[str, set[str]] = {
         "dnsnb",
     },
 }
-FRONT = {"dnsnb", "cli", "demo", "__main__", "commands"}  # the doors may open every room
+FRONT = {"dnsnb", "cli", "demo", "__main__", "commands", "testing"}  # the doors may open every room
 SERVER_SEEN_BY_NOTEBOOK = {"dnsnb.server.embed", "dnsnb.server"}
 
 
