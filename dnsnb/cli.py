@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -214,15 +215,25 @@ def _lab(arguments: argparse.Namespace) -> int:
 
     if importlib.util.find_spec("jupyterlab") is None:
         raise SettingError("lab", "jupyterlab", "is not installed; install it by: pip install 'dnsnb[lab]'")
-    root = Path(__file__).resolve().parents[1]
-    notebook = root / "notebooks" / "01_quickstart.ipynb"
-    where = [str(notebook)] if notebook.is_file() else []
+    first = _notebooks() / "01_quickstart.ipynb"
     rest = [a for a in arguments.arguments if a != "--"]
-    if not where:
-        print("The notebooks come with the repository; JupyterLab opens in this folder.", file=sys.stderr)
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         rest.append("--allow-root")  # in a container everybody is root, and Jupyter would only refuse
-    return subprocess.call([sys.executable, "-m", "jupyterlab", *where, *rest])
+    return subprocess.call([sys.executable, "-m", "jupyterlab", str(first), *rest])
+
+
+def _notebooks() -> Path:
+    """Return the folder of the notebooks: the repository's, or a copy in this folder of those in the package."""
+    package = Path(__file__).resolve().parent
+    source = package.parent / "notebooks"
+    if (source / "01_quickstart.ipynb").is_file():
+        return source
+    folder = Path.cwd() / "dnsnb-notebooks"
+    folder.mkdir(exist_ok=True)
+    for notebook in sorted((package / "notebooks").glob("*.ipynb")):
+        if not (folder / notebook.name).exists():  # what somebody has made of it stays
+            shutil.copyfile(notebook, folder / notebook.name)
+    return folder
 
 
 def _add_query(commands: Any) -> None:

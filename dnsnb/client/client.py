@@ -6,8 +6,11 @@ Knows the background loop and the stream; starts nothing but its own loop.
 from __future__ import annotations
 
 import asyncio
+import atexit
+import contextlib
 import os
 import threading
+import weakref
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Self
@@ -41,6 +44,7 @@ class Client:
         self._http: aiohttp.ClientSession | None = None
         self._lock = threading.Lock()
         self.sse = SSEClient(self.url, token, self._loop)
+        atexit.register(_close_at_exit, weakref.ref(self))  # before the loop's own, so that connections are closed
 
     # --- state ---
 
@@ -291,6 +295,13 @@ class Client:
 
     def __repr__(self) -> str:
         return f"<Client of {self.url}, stream {self.sse.state}>"
+
+
+def _close_at_exit(reference: weakref.ref[Client]) -> None:
+    client = reference()
+    if client is not None:
+        with contextlib.suppress(Exception):  # whatever is wrong, the process is to end
+            client.close()
 
 
 def _refusal(status: int, raw: bytes) -> CommandError:
