@@ -7,9 +7,11 @@ from typing import Any
 
 import narwhals as nw
 
+from dnsnb.analysis.latency import latency
+from dnsnb.analysis.memory import cache_hits
 from dnsnb.analysis.native import collected, columns_of, lazy
 from dnsnb.analysis.result import Result
-from dnsnb.analysis.traffic import cache_hits, latency, rate, rcodes, top
+from dnsnb.analysis.traffic import rate, rcodes, top
 
 
 class Summary:

@@ -43,7 +43,7 @@ KINDS = ("pandas", "arrow-backed", "polars", "duckdb")
 def as_kind(frame: pd.DataFrame, kind: str) -> Any:
     if kind == "pandas":
         return frame
-    wanted = frame[["time", "client", "qname", "qtype", "rcode", "status", "upstream", "latency_ms"]]
+    wanted = frame[["time", "client", "qname", "qtype", "rcode", "status", "upstream", "latency_ms", "ede"]]
     table = pa.Table.from_pandas(wanted, preserve_index=False)
     if kind == "arrow-backed":
         return table.to_pandas(types_mapper=pd.ArrowDtype)

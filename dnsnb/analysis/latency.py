@@ -1,0 +1,81 @@
+"""How long answers took: percentiles by upstream, type or hour, with what failed and what nobody answered beside."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import narwhals as nw
+import pandas as pd
+
+from dnsnb.analysis.native import collected, columns_of, lazy, since_epoch_us
+from dnsnb.analysis.result import Result, result
+
+PERCENTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
+#: who is timed: what an upstream was asked for, or what memory answered (also local names and blocks)
+ANSWERED_BY = {"upstream": ("forwarded", "failed", "unknown"), "memory": ("cached", "stale", "local", "blocked")}
+#: No Reachable Authority and Network Error (RFC 8914): the server says that nobody answered it
+UNANSWERED_EDE = (22, 23)
+HOUR_US = 3_600_000_000
+
+
+def latency(frame: Any, by: str | None = "upstream", answered_by: str = "upstream") -> Result:
+    """Return how long answers took, in ms: `count`, `p50`, `p90`, `p95`, `p99`, by a column, "hour" (UTC), or None.
+
+    What upstreams answered and what memory did are apart: `answered_by` is "upstream" or "memory". Those that failed
+    are not timed; their share is `failed` (0-1), and of it those that nobody answered, `timeouts` (no rcode, or EDE 22
+    or 23; null where the frame has neither column).
+
+    >>> from dnsnb import simulate
+    >>> bool(latency(simulate.frame(hours=0.2))["p50"].gt(0).all())
+    True
+    """
+    rows, key = latency_rows(frame, by, answered_by)
+    sums = collected(rows.group_by(key).agg(nw.col("bad").sum(), nw.col("unanswered").sum(), nw.len().alias("asked")))
+    good = rows.filter((nw.col("bad") == 0) & ~nw.col("latency_ms").is_null())
+    quantiles = [nw.col("latency_ms").quantile(q, interpolation="linear").alias(p) for p, q in PERCENTILES.items()]
+    timed = collected(good.group_by(key).agg(nw.len().alias("count"), *quantiles))
+    # one that never gave a good answer has a row too: it is the one that is looked for
+    return latency_result(sums.merge(timed, on=key, how="left"), key, by, answered_by)
+
+
+def latency_rows(frame: Any, by: str | None, answered_by: str) -> tuple[Any, str]:
+    """Return the lazy rows that count (the key, `latency_ms`, `bad` and `unanswered` as 0 or 1), and the key."""
+    if answered_by not in ANSWERED_BY:
+        raise ValueError(f"answered_by: {answered_by!r}: must be 'upstream' or 'memory'")
+    have = columns_of(frame)
+    signs = [name for name in ("rcode", "ede") if name in have]
+    given = [] if by is None else ["time" if by == "hour" else by]
+    rows = lazy(frame, "latency_ms", "status", *given, *signs)
+    rows = rows.filter(nw.col("status").is_in(list(ANSWERED_BY[answered_by])))
+    key = by or "group"
+    if by is None:
+        rows = rows.with_columns(nw.lit("all").alias("group"))
+    elif by == "hour":
+        hours = since_epoch_us("time") // HOUR_US
+        rows = rows.filter(~nw.col("time").is_null()).with_columns((hours - hours // 24 * 24).alias("hour"))
+    rows = rows.filter(~nw.col(key).is_null())
+    rows = rows.with_columns((nw.col("status") == "failed").cast(nw.Int64).alias("bad"))
+    silent = nw.lit(0)
+    if "ede" in signs:
+        silent = nw.when(nw.col("ede").is_in(list(UNANSWERED_EDE))).then(1).otherwise(silent)
+    if "rcode" in signs:
+        silent = nw.when(nw.col("rcode").is_null()).then(1).otherwise(silent)
+    nothing = nw.lit(None, nw.Int64)
+    unanswered = nw.when(nw.col("bad") == 1).then(silent).otherwise(0) if signs else nothing
+    return rows.with_columns(unanswered.cast(nw.Int64).alias("unanswered")), key
+
+
+def latency_result(found: pd.DataFrame, key: str, by: str | None, answered_by: str) -> Result:
+    """Return sums (`asked`, `bad`, `unanswered`, `count`, percentiles) by the key as the result of `latency`."""
+    found = found.sort_values(key, ignore_index=True)
+    found["count"] = found["count"].fillna(0).astype("int64")
+    asked = found["asked"].clip(lower=1).astype("float64")
+    found["failed"] = found["bad"].astype("float64") / asked
+    found["timeouts"] = found["unanswered"].astype("float64") / asked
+    found = found[[key, "count", *PERCENTILES, "failed", "timeouts"]]
+    for name in PERCENTILES:
+        found[name] = found[name].astype("float64").round(3)
+    chart = {"kind": "bars", "name": key, "value": "p95"}
+    who = "an upstream" if answered_by == "upstream" else "memory"
+    read_as = f"milliseconds until {who} answered; failed is the share without a good answer, timeouts without any"
+    return result(found, "latency", read_as, chart, by=by, answered_by=answered_by)

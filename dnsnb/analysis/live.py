@@ -1,0 +1,35 @@
+"""The analyses that can be fed: `live("top")` gives the incremental twin of `top`. The table says which there are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from dnsnb.analysis.streaming import State, Stream
+from dnsnb.analysis.traffic_states import CacheHits, Latencies, Rates, Rcodes, Tops
+
+#: analysis -> what makes the state of its incremental twin, by the same parameters
+TWINS: dict[str, Callable[..., State]] = {
+    "cache_hits": CacheHits,
+    "latency": Latencies,
+    "rate": Rates,
+    "rcodes": Rcodes,
+    "top": Tops,
+}
+
+
+def live(analysis: str, **params: Any) -> Stream:
+    """Return an analysis to be fed: a sink for `follow`, a live frame or any frames; the parameters are the batch's.
+
+    Raises ValueError for one that has no incremental twin.
+
+    >>> from dnsnb import simulate
+    >>> one, other = live("rcodes"), live("rcodes")
+    >>> one.update(simulate.frame(1, hours=0.1)), other.update(simulate.frame(2, hours=0.1))
+    (None, None)
+    >>> (one + other).rows == one.rows + other.rows
+    True
+    """
+    if analysis not in TWINS:
+        raise ValueError(f"analysis: {analysis!r}: has no incremental twin; there are {', '.join(sorted(TWINS))}")
+    return Stream(TWINS[analysis](**params))
