@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import dnslib
 
 from dnsnb import schema
-from dnsnb.simulate.traffic import CLIENTS, Lookup, traffic
+from dnsnb.simulate.infections import Beacon, Burst, Dga, FastFlux, Infection, Rebinding, Tunnel
+from dnsnb.simulate.traffic import Lookup, household, traffic
 from dnsnb.simulate.world import ADS, World
 
 if TYPE_CHECKING:
@@ -27,25 +28,88 @@ def frame(
     blocked: Iterable[str] = ADS,
     start: datetime = datetime(2026, 3, 2, tzinfo=UTC),
     threats: bool = True,
+    clients: int = 7,
+    infected: Iterable[Infection] = (),
 ) -> pd.DataFrame:
     """Return the log of `hours` of household traffic, about `rate` rows a second, the same for the same arguments.
 
     `blocked` are domains (with all below them) that the made-up server blocks; the columns are `schema.COLUMNS`.
-    `start` needs a time zone.
+    `start` needs a time zone. `clients` is the size of the household; `infected` hides more in it (`Beacon`, `Tunnel`,
+    `Dga`, `Rebinding`, `Burst`, `FastFlux`), and `attrs["truth"]` tells it: a list of dicts of text and numbers.
     """
     if start.tzinfo is None:
         raise ValueError(f"start: {start!r} has no time zone; give one, such as datetime(2026, 3, 2, tzinfo=UTC)")
     world = World(seed)
     hour = start.hour + start.minute / 60
-    lookups = traffic(seed, hours * 3600, rate, world=world, threats=threats, daily=True, start_hour=hour)
+    seconds = hours * 3600
+    infected = tuple(infected)
+    lookups = traffic(
+        seed, seconds, rate, world=world, threats=threats, daily=True, start_hour=hour, clients=clients,
+        infected=infected,
+    )  # fmt: skip
+    hidden = {lookup: infection for infection in infected for lookup in infection.lookups(seed, seconds)}
+    names = household(clients)
+    columns = _resolve(world, lookups, names, hidden, frozenset(blocked), random.Random(f"log {seed}"))
     base = int(start.timestamp() * 1e6)
-    columns = _resolve(world, lookups, frozenset(blocked), random.Random(f"log {seed}"))
     columns["time"] = [base + t for t in columns["time"]]
     columns["source"] = ["simulate"] * len(columns["time"])
-    return schema.to_frame(schema.to_arrow(columns))
+    made = schema.to_frame(schema.to_arrow(columns))
+    if infected:
+        made.attrs["truth"] = [_truth(infection, hidden, names, start) for infection in infected]
+    return made
 
 
-def _resolve(world: World, lookups: Iterable[Lookup], blocked: frozenset[str], rng: random.Random) -> schema.Columns:
+def hunt(seed: int = 3, hours: float = 24.0, rate: float = 0.7, clients: int = 30) -> pd.DataFrame:
+    """Return a day of a larger household in which one of each kind hides: a beacon, a tunnel, a DGA, a rebinding, a
+    burst and a fast-flux name, with clients and times chosen by the seed; `attrs["truth"]` is the solution.
+
+    >>> day = hunt(hours=6, rate=0.1)
+    >>> [hidden["what"] for hidden in day.attrs["truth"]]
+    ['beacon', 'tunnel', 'dga', 'rebinding', 'burst', 'fast flux']
+    """
+    rng = random.Random(f"hunt {seed}")
+    beacon, tunnel, dga, rebinding, burst, flux = rng.sample(list(household(clients)), 6)
+    seconds = hours * 3600
+
+    def some(least: float, most: float) -> float:
+        return round(seconds * rng.uniform(least, most), 1)
+
+    hidden = (
+        Beacon(beacon, period=rng.choice((180.0, 240.0, 300.0)), jitter=0.2, loss=0.15),
+        Tunnel(tunnel, zone="n1.swift-ferry.example", start=some(0.2, 0.6), length=900.0),
+        Dga(dga, algorithm=rng.getrandbits(32), start=some(0.3, 0.8)),
+        Rebinding(rebinding, start=some(0.4, 0.9)),
+        Burst(burst, start=some(0.5, 0.7)),
+        FastFlux(flux),
+    )
+    return frame(seed, hours, rate, threats=False, clients=clients, infected=hidden)
+
+
+def _truth(
+    infection: Infection, hidden: dict[Lookup, Infection], names: dict[str, str], start: datetime
+) -> dict[str, Any]:
+    times = [lookup.at for lookup, of in hidden.items() if of is infection]
+    first, last = ((start + timedelta(seconds=f(times))).isoformat() if times else None for f in (min, max))
+    return {
+        "what": infection.what,
+        "client": infection.client,
+        "client_name": names.get(infection.client),
+        "domain": infection.domain,
+        "queries": len(times),
+        "first": first,
+        "last": last,
+        "said": infection.said,
+    }
+
+
+def _resolve(
+    world: World,
+    lookups: Iterable[Lookup],
+    names: dict[str, str],
+    hidden: dict[Lookup, Infection],
+    blocked: frozenset[str],
+    rng: random.Random,
+) -> schema.Columns:
     """Answer each look-up as a caching, blocking server would, and return the rows by column."""
     rows: list[tuple[Any, ...]] = []
     cache: dict[tuple[str, str], tuple[float, _Answer]] = {}
@@ -54,7 +118,15 @@ def _resolve(world: World, lookups: Iterable[Lookup], blocked: frozenset[str], r
     for number, lookup in enumerate(lookups, 1):
         key = (lookup.qname, lookup.qtype)
         query_bytes = len(lookup.qname) + 2 + 16 + 11
-        common = (int(lookup.at * 1e6), lookup.client, CLIENTS[lookup.client], "udp", lookup.qname, lookup.qtype, "IN")
+        common = (
+            int(lookup.at * 1e6),
+            lookup.client,
+            names.get(lookup.client),
+            "udp",
+            lookup.qname,
+            lookup.qtype,
+            "IN",
+        )
         rule = _suffix_in(lookup.qname, blocked)
         if rule is not None:
             null = {"A": ["0.0.0.0"], "AAAA": ["::"]}.get(lookup.qtype)
@@ -122,7 +194,10 @@ def _resolve(world: World, lookups: Iterable[Lookup], blocked: frozenset[str], r
                 )
             )
             continue
-        answer = known.get(key) or known.setdefault(key, _answer(world, lookup.qname, lookup.qtype))
+        if lookup in hidden:
+            answer = _told(hidden[lookup], lookup, query_bytes)
+        else:
+            answer = known.get(key) or known.setdefault(key, _answer(world, lookup.qname, lookup.qtype))
         if answer.keep:
             cache[key] = (lookup.at + answer.keep, answer)
         latency = min(1500.0, rng.lognormvariate(2.6 if upstream == upstreams[0] else 3.3, 0.6))
@@ -144,9 +219,9 @@ def _resolve(world: World, lookups: Iterable[Lookup], blocked: frozenset[str], r
                 number,
             )
         )
-    names = [n for n in schema.NAMES if n != "source"]
-    by_column = zip(*rows, strict=True) if rows else ([] for _ in names)
-    return {name: list(values) for name, values in zip(names, by_column, strict=True)}
+    columns = [n for n in schema.NAMES if n != "source"]
+    by_column = zip(*rows, strict=True) if rows else ([] for _ in columns)
+    return {name: list(values) for name, values in zip(columns, by_column, strict=True)}
 
 
 class _Answer:
@@ -172,6 +247,13 @@ def _answer(world: World, qname: str, qtype: str) -> _Answer:
     data = [str(rr.rdata).rstrip(".") if rr.rtype == dnslib.QTYPE.CNAME else str(rr.rdata) for rr in record.rr]
     ttl = min(ttls) if ttls else None
     return _Answer(dnslib.RCODE.get(record.header.rcode), data, ttl, min(ttls or negative or [0]), len(wire) + 11)
+
+
+def _told(infection: Infection, lookup: Lookup, query_bytes: int) -> _Answer:
+    told = infection.told(lookup)
+    size = query_bytes + sum(12 + max(len(data), 4) for data in told.data)
+    keep = 0 if told.rcode == "SERVFAIL" else 60 if told.ttl is None else told.ttl
+    return _Answer(told.rcode, told.data, told.ttl, keep, size)
 
 
 def _suffix_in(qname: str, domains: frozenset[str]) -> str | None:

@@ -8,11 +8,14 @@ from __future__ import annotations
 import heapq
 import random
 from base64 import b32encode
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import accumulate
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from dnsnb.simulate.world import ADS, BEACON, TUNNEL, World
+
+if TYPE_CHECKING:
+    from dnsnb.simulate.infections import Infection
 
 
 class Lookup(NamedTuple):
@@ -39,10 +42,23 @@ TV, LAPTOP, PHONE, TABLET, THERMOSTAT, CAMERA, NAS = CLIENTS
 
 # share of the household's page visits, and how likely a visit brings advertising
 _VISITORS = {TV: (0.18, 0.9), LAPTOP: (0.34, 0.5), PHONE: (0.30, 0.6), TABLET: (0.18, 0.6)}
+_ALIKE = {"tv": TV, "laptop": LAPTOP, "phone": PHONE, "tablet": TABLET}
 _LOOKUPS_A_VISIT = 9.0  # measured over the model below
 
 # relative activity by hour of the day: nights are quiet
 _HOURS = (2, 1, 1, 1, 1, 2, 5, 8, 9, 8, 8, 8, 9, 9, 8, 8, 9, 10, 12, 14, 15, 14, 10, 5)
+
+
+# what there is in a larger house, in turn; a speaker is asked for by what the others have not: clockwork by TTL
+_MORE = ("laptop", "phone", "tablet", "tv", "thermostat", "camera", "nas", "speaker")
+
+
+def household(clients: int = 7) -> dict[str, str]:
+    """Return address -> name of so many clients (7 to 1,000): `CLIENTS`, then more of the same kinds."""
+    if not len(CLIENTS) <= clients <= 1000:
+        raise ValueError(f"clients: {clients!r}: must be from {len(CLIENTS)} to 1000")
+    more = range(clients - len(CLIENTS))
+    return CLIENTS | {f"127.0.{3 + n // 200}.{11 + n % 200}": f"{_MORE[n % 8]}-{n // 8 + 2}" for n in more}
 
 
 def traffic(
@@ -54,25 +70,49 @@ def traffic(
     threats: bool = True,
     daily: bool = False,
     start_hour: float = 0.0,
+    clients: int = 7,
+    infected: Iterable[Infection] = (),
 ) -> Iterator[Lookup]:
     """Yield the household's look-ups in order of time, the same for the same arguments.
 
     `rate` is the mean number of look-ups a second; sites are chosen by Zipf's law. `threats` hides a beacon in the
     camera's traffic (every 60 s), a tunnel in the NAS's and a burst of a domain generation algorithm (DGA) in the
-    laptop's. `daily` gives busy evenings and quiet nights, `start_hour` being the hour at second 0.
+    laptop's. `daily` gives busy evenings and quiet nights, `start_hour` being the hour at second 0. `clients` is the
+    size of the household; `infected` adds what dnsnb.simulate.infections has, of your own settings.
     """
     world = world or World(seed)
-    streams = [_browsing(seed, seconds, rate, world, daily, start_hour), *_devices(seed, seconds)]
+    more = list(household(clients).items())[len(CLIENTS) :]
+    visitors = {
+        address: _VISITORS[_ALIKE[kind]] for address, name in more if (kind := name.partition("-")[0]) in _ALIKE
+    }
+    alone = rate * len(_VISITORS) / (len(_VISITORS) + len(visitors))
+    streams = [
+        _browsing(f"browsing {seed}", seconds, alone, world, daily, start_hour, _VISITORS),
+        *_devices(seed, seconds),
+    ]
+    if visitors:
+        streams.append(_browsing(f"more {seed}", seconds, rate - alone, world, daily, start_hour, visitors))
+    for address, name in more:
+        streams += _more_devices(seed, seconds, address, name, world)
     if threats:
         streams += [_beacon(seed, seconds), _tunnel(seed, seconds), _dga(seed, seconds)]
+    streams += [infection.lookups(seed, seconds) for infection in infected]
     return heapq.merge(*streams)
 
 
-def _browsing(seed: int, seconds: float, rate: float, world: World, daily: bool, start_hour: float) -> Iterator[Lookup]:
-    rng = random.Random(f"browsing {seed}")
+def _browsing(
+    seed: str,
+    seconds: float,
+    rate: float,
+    world: World,
+    daily: bool,
+    start_hour: float,
+    visitors: dict[str, tuple[float, float]],
+) -> Iterator[Lookup]:
+    rng = random.Random(seed)
     weights = list(accumulate(1 / (n + 1) ** 0.9 for n in range(len(world.sites))))
-    clients = list(_VISITORS)
-    shares = [_VISITORS[c][0] for c in clients]
+    clients = list(visitors)
+    shares = [visitors[c][0] for c in clients]
     mean = sum(_HOURS) / len(_HOURS)
     busiest = max(_HOURS) / mean if daily else 1.0
     visits = max(rate / _LOOKUPS_A_VISIT, 1e-6) * busiest
@@ -90,7 +130,7 @@ def _browsing(seed: int, seconds: float, rate: float, world: World, daily: bool,
                 continue
         client = rng.choices(clients, shares)[0]
         site = rng.choices(world.sites, cum_weights=weights)[0]
-        for lookup in _page(rng, at, client, site, _VISITORS[client][1]):
+        for lookup in _page(rng, at, client, site, visitors[client][1]):
             heapq.heappush(waiting, lookup)
 
 
@@ -113,26 +153,50 @@ def _page(rng: random.Random, at: float, client: str, site: str, ads: float) -> 
             yield from ask(f"{rng.choice(('ads', 'px', 'sync', 'static'))}.{domain}", rng.uniform(0.1, 1.5))
 
 
+#: what things say: kind -> period in seconds, irregular share, questions
+_CHATTER: dict[str, tuple[float, float, tuple[tuple[str, str], ...]]] = {
+    "thermostat": (
+        300, 0.7, (("telemetry.vendor-cloud.example", "A"), ("telemetry.vendor-cloud.example", "AAAA"))
+    ),
+    "nas": (240, 0.8, (("ntp.timekeeper.example", "A"), ("ntp.timekeeper.example", "AAAA"))),
+    "camera": (420, 0.8, (("stream.vendor-cloud.example", "A"),)),
+    "tv": (90, 0.8, (("logs.vendor-cloud.example", "A"),)),
+}  # fmt: skip
+
+
 def _devices(seed: int, seconds: float) -> list[Iterator[Lookup]]:
     """The chatter of things: clocks, telemetry, updates."""
+    of = {name: address for address, name in CLIENTS.items()}
+    return [_chatter(seed, seconds, of[kind], *_CHATTER[kind]) for kind in _CHATTER]
 
-    def every(client: str, period: float, jitter: float, *questions: tuple[str, str]) -> Iterator[Lookup]:
-        rng = random.Random(f"{client} {questions} {seed}")
-        at = rng.uniform(0, min(period, seconds))
-        while at < seconds:
-            for n, (name, qtype) in enumerate(questions):
-                yield Lookup(round(at + n * 0.0004, 6), client, name, qtype)
-            # people's things are late as often as not: an exponential part keeps them from looking like clockwork
-            at += period * (1 - jitter) + rng.expovariate(1 / (period * jitter))
 
-    return [
-        every(
-            THERMOSTAT, 300, 0.7, ("telemetry.vendor-cloud.example", "A"), ("telemetry.vendor-cloud.example", "AAAA")
-        ),
-        every(NAS, 240, 0.8, ("ntp.timekeeper.example", "A"), ("ntp.timekeeper.example", "AAAA")),
-        every(CAMERA, 420, 0.8, ("stream.vendor-cloud.example", "A")),
-        every(TV, 90, 0.8, ("logs.vendor-cloud.example", "A")),
-    ]
+def _more_devices(seed: int, seconds: float, client: str, name: str, world: World) -> Iterator[Iterator[Lookup]]:
+    kind = name.partition("-")[0]
+    if kind in _CHATTER:
+        yield _chatter(seed, seconds, client, *_CHATTER[kind])
+    elif kind == "speaker":
+        yield _caching(seed, seconds, client, f"{name}.vendor-cloud.example", world)
+
+
+def _chatter(
+    seed: int, seconds: float, client: str, period: float, jitter: float, questions: tuple[tuple[str, str], ...]
+) -> Iterator[Lookup]:
+    rng = random.Random(f"{client} {questions} {seed}")
+    at = rng.uniform(0, min(period, seconds))
+    while at < seconds:
+        for n, (name, qtype) in enumerate(questions):
+            yield Lookup(round(at + n * 0.0004, 6), client, name, qtype)
+        # people's things are late as often as not: an exponential part keeps them from looking like clockwork
+        at += period * (1 - jitter) + rng.expovariate(1 / (period * jitter))
+
+
+def _caching(seed: int, seconds: float, client: str, qname: str, world: World) -> Iterator[Lookup]:
+    """A thing that always needs its name, and has a cache: it asks again whenever the TTL has ended, by the clock."""
+    rng = random.Random(f"{client} {qname} {seed}")
+    at = rng.uniform(0, 60)
+    while at < seconds:
+        yield Lookup(round(at, 6), client, qname, "A")
+        at += world.ttl(qname) + rng.uniform(0.05, 0.9)
 
 
 def _beacon(seed: int, seconds: float) -> Iterator[Lookup]:

@@ -71,6 +71,10 @@ class World:
         labels = qname.split(".")
         return labels[-1] != "example" or ".".join(labels[-2:]) in self._known
 
+    def ttl(self, qname: str) -> int:
+        """Return the seconds for which the answers of a name (text, lower case, no final dot) may be kept."""
+        return (30, 60, 120, 300, 600, 3600)[_digest(qname)[0] % 6]
+
     def reply(self, wire: bytes, *, stream: bool = False) -> Reply:
         """Return the answer to a query message, with the delay in ms that its name asks for.
 
@@ -109,7 +113,7 @@ class World:
         owner, labels = name, name.split(".")
         domain = ".".join(labels[-2:])
         digest = _digest(name)
-        ttl = (30, 60, 120, 300, 600, 3600)[digest[0] % 6]
+        ttl = self.ttl(name)
         if domain in self.sites and qtype in {QTYPE.A, QTYPE.AAAA, QTYPE.HTTPS}:
             # content networks and cloaked trackers stand behind a CNAME, as they do outside
             target = {"cdn": f"{labels[-2]}.edge-lattice.example", "metrics": "collect.trackwell.example"}.get(

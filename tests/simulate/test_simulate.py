@@ -113,3 +113,43 @@ def test_a_closed_upstream_is_gone() -> None:
     running.close()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.bind((host, int(port)))
+
+
+def test_what_is_hidden_is_told() -> None:
+    hidden = (
+        simulate.Beacon(period=60, jitter=0.3, loss=0.3),
+        simulate.Tunnel(start=600, length=120),
+        simulate.Dga(start=900, algorithm=7, names=40),
+        simulate.Rebinding(start=1200),
+        simulate.Burst(start=1500, length=20),
+        simulate.FastFlux(every=60),
+    )
+    frame = simulate.frame(1, 1, 0.1, threats=False, infected=hidden)
+    calm = simulate.frame(1, 1, 0.1, threats=False)
+    truth = frame.attrs["truth"]
+    assert [t["what"] for t in truth] == ["beacon", "tunnel", "dga", "rebinding", "burst", "fast flux"]
+    assert len(frame) == len(calm) + sum(t["queries"] for t in truth)
+    assert frame.equals(simulate.frame(1, 1, 0.1, threats=False, infected=hidden))
+    calls = frame[frame["qname"] == hidden[0].qname]["time"]
+    assert len(calls) == truth[0]["queries"]
+    assert 0.5 * 60 < len(calls) < 0.9 * 60  # 30 % of them are lost
+    assert calls.diff().dt.total_seconds().dropna().between(42 - 1e-3, 78 * 12).all()
+    dga = frame[frame["qname"].isin(hidden[2].generate())]
+    assert len(dga) == len(set(hidden[2].generate())) == 40
+    assert set(dga["rcode"]) == {"NXDOMAIN"}
+    rebound = frame[frame["qname"] == hidden[3].qname]["answers"].tolist()
+    assert [a[0] for a in rebound] == ["203.0.113.80", *["192.168.1.1"] * 3]
+    assert frame[frame["qname"] == hidden[5].qname]["answers"].explode().nunique() > 30
+
+
+def test_a_larger_household_asks_as_much() -> None:
+    small, large = (simulate.frame(2, 3, 0.5, threats=False, clients=n) for n in (7, 30))
+    assert large["client"].nunique() == 30
+    assert large["client_name"].notna().all()
+    browsers = large[large["client_name"].str.match("laptop|phone|tablet|tv")]
+    assert 0.6 * len(small) < len(browsers) < 1.5 * len(small)
+    speaker = large[large["client_name"] == "speaker-2"]
+    gaps = speaker["time"].diff().dt.total_seconds() - speaker["ttl"].shift()
+    assert gaps.dropna().between(0, 1).all()
+    with pytest.raises(ValueError, match="clients: 3"):
+        simulate.household(3)
