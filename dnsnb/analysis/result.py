@@ -26,6 +26,10 @@ class Result(pd.DataFrame):
         """One line that says how to read it."""
         return str(self.attrs.get("read_as", ""))
 
+    def drawn(self) -> Result:
+        """The result that a drawing shows: itself, unless a kind of result has a table made for that."""
+        return self
+
     def plot(self, *, width: int = 640, backend: str | None = None) -> Any:  # type: ignore[override]
         """Draw it: matplotlib's Axes where the extra `plot` is installed, else a `Chart` that displays as SVG.
 
@@ -38,7 +42,7 @@ class Result(pd.DataFrame):
             raise ValueError(f"{self.attrs.get('analysis', 'this result')} has no plot: it is read as a table")
         if backend != "svg":
             try:
-                return _matplotlib(self, drawing)
+                return _matplotlib(self.drawn())
             except ImportError:
                 if backend == "matplotlib":
                     raise ImportError("matplotlib is not installed; install it by: pip install 'dnsnb[plot]'") from None
@@ -46,17 +50,7 @@ class Result(pd.DataFrame):
 
     def chart(self, width: int = 640) -> Chart:
         """Draw it as SVG, with nothing but the standard library."""
-        drawing = self.attrs["chart"]
-        title = self.read_as
-        if drawing["kind"] == "bars":
-            names = [_label(self, row, drawing["name"]) for row in range(len(self))]
-            return bars(names, [float(v) for v in self[drawing["value"]]], title=title, width=width)
-        series = {
-            str(c): [None if pd.isna(v) else float(v) for v in self[c]] for c in drawing["series"] or list(self.columns)
-        }
-        xs = [str(x) for x in _times(self, drawing.get("x"))]
-        maker = stacked if drawing["kind"] == "stacked" else lines
-        return maker(xs, series, title=title, width=width, unit=drawing.get("unit", ""))
+        return _svg(self.drawn(), width)
 
     def _repr_html_(self) -> str:
         table = pd.DataFrame(self)._repr_html_() or ""  # type: ignore[operator]
@@ -73,6 +67,19 @@ def result(
     return made
 
 
+def _svg(frame: Result, width: int) -> Chart:
+    drawing, title = frame.attrs["chart"], frame.read_as
+    if drawing["kind"] == "bars":
+        names = [_label(frame, row, drawing["name"]) for row in range(len(frame))]
+        return bars(names, [float(v) for v in frame[drawing["value"]]], title=title, width=width)
+    series = {
+        str(c): [None if pd.isna(v) else float(v) for v in frame[c]] for c in drawing["series"] or list(frame.columns)
+    }
+    xs = [str(x) for x in _times(frame, drawing.get("x"))]
+    maker = stacked if drawing["kind"] == "stacked" else lines
+    return maker(xs, series, title=title, width=width, unit=drawing.get("unit", ""))
+
+
 def _label(frame: pd.DataFrame, row: int, names: str | Sequence[str]) -> str:
     columns = [names] if isinstance(names, str) else names
     return " ".join(str(frame[c].iloc[row]) for c in columns)
@@ -87,8 +94,10 @@ def _times(frame: pd.DataFrame, column: str | None) -> list[Any]:
     return list(values)
 
 
-def _matplotlib(frame: Result, drawing: dict[str, Any]) -> Any:
+def _matplotlib(frame: Result) -> Any:
     from matplotlib import pyplot
+
+    drawing = frame.attrs["chart"]
 
     plain = pd.DataFrame(frame)
     _, axes = pyplot.subplots(figsize=(8, 3.2))

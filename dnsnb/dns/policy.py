@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -119,6 +120,20 @@ class Policy:
             del self._paused[who]
         self._changed(Change("pause" if ended else "schedule", self.generation + 1))
         return True
+
+    def seen_at(self, wall: Callable[[], float]) -> Policy:
+        """Return this policy as another clock sees it: the same lists and clients, and nobody paused."""
+        other = copy(self)
+        other.wall = wall
+        other._paused, other._rules, other._shared, other._listeners = {}, {}, {}, []
+        return other
+
+    @property
+    def timed(self) -> bool:
+        """Whether some list or group holds at certain hours only."""
+        return any(item.schedule is not None for item in self.lists.values()) or any(
+            group.schedules for group in self.directory.groups
+        )
 
     def on_change(self, callback: Callable[[Change], None]) -> Callable[[], None]:
         """Call `callback(change)` after every change, in the order they were asked for; returns what ends it."""

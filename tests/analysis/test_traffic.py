@@ -208,19 +208,6 @@ def test_hostile_names_are_text_in_charts() -> None:
     assert not [name for _, attrs in seen for name, _ in attrs if name.startswith("on")]
 
 
-def test_replay_tells_what_changes() -> None:
-    frame = simulate.frame(hours=0.5)
-    same = analysis.replay(frame, blacklist=simulate.ADS)
-    assert same["change"].isna().all()
-    none = analysis.replay(frame)
-    assert (none["change"] == "unblocked").sum() == (frame["status"] == "blocked").sum()
-    more = analysis.replay(frame, blacklist=[*simulate.ADS, "vendor-cloud.example"], whitelist=["adgrid.example"])
-    newly = more[more["change"] == "newly blocked"]
-    assert newly["qname"].str.endswith("vendor-cloud.example").all()
-    assert set(newly["replayed_rule"]) == {"vendor-cloud.example"}
-    assert more[more["change"] == "unblocked"]["qname"].str.endswith("adgrid.example").all()
-
-
 def test_compare_two_periods() -> None:
     one = pd.DataFrame({"qname": ["a", "a", "b", "c"]})
     two = pd.DataFrame({"qname": ["a", "d", "d", "d"]})
@@ -229,7 +216,7 @@ def test_compare_two_periods() -> None:
     assert found.loc["d", "change"] == pytest.approx(0.75)
 
 
-@pytest.mark.parametrize("module", ["traffic", "what_if", "compare", "summary"])
+@pytest.mark.parametrize("module", ["traffic", "compare", "summary"])
 def test_examples_run(module: str) -> None:
     failed, tried = doctest.testmod(importlib.import_module(f"dnsnb.analysis.{module}"))
     assert (failed, tried > 0) == (0, True)
