@@ -78,7 +78,7 @@ class Decoder:
     """
 
     def __init__(self, last_event_id: str = "", limit: int = MAX_MESSAGE_BYTES) -> None:
-        self.last_event_id = last_event_id
+        self.last_event_id: str = last_event_id
         self.retry_ms: int | None = None
         self.limit = limit
         self._id = last_event_id

@@ -37,13 +37,13 @@ class Client:
         parts = urlsplit(url if "//" in url else f"http://{url}")
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise SettingError("url", url, "the server's address, such as http://127.0.0.1:8053")
-        self.url = f"{parts.scheme}://{parts.netloc}"
+        self.url: str = f"{parts.scheme}://{parts.netloc}"
         self._token = token
         self._timeout = timeout
         self._loop = BackgroundLoop("dnsnb-client")
         self._http: aiohttp.ClientSession | None = None
         self._lock = threading.Lock()
-        self.sse = SSEClient(self.url, token, self._loop)
+        self.sse: SSEClient = SSEClient(self.url, token, self._loop)
         atexit.register(_close_at_exit, weakref.ref(self))  # before the loop's own, so that connections are closed
 
     # --- state ---

@@ -47,7 +47,7 @@ class EventBuffer:
         self._on_room = on_room
         self._ready = asyncio.Event()
         self._closed = False
-        self.dropped = 0
+        self.dropped: int = 0
 
     @property
     def full(self) -> bool:

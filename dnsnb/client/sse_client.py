@@ -77,7 +77,7 @@ class SSEClient:
     """
 
     def __init__(self, url: str, token: str, loop: BackgroundLoop | None = None) -> None:
-        self.url = url.rstrip("/")
+        self.url: str = url.rstrip("/")
         self._token = token
         self._own_loop = loop is None
         self._loop = loop or BackgroundLoop("dnsnb-client")
@@ -94,7 +94,7 @@ class SSEClient:
         self._lost_at: float | None = None
         self._brakes: set[EventBuffer] = set()
         self._eased: tuple[asyncio.AbstractEventLoop, asyncio.Event] | None = None
-        self.gaps = 0  # events that the server could not replay
+        self.gaps: int = 0  # events that the server could not replay
 
     @property
     def state(self) -> State:

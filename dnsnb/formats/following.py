@@ -34,7 +34,7 @@ class Rows:
 
     def __init__(self, limit: int = 1_000_000) -> None:
         self.limit = limit
-        self.dropped = 0
+        self.dropped: int = 0
         self._tables: deque[pa.Table] = deque()
         self._count = 0
         self._lock = threading.Lock()
@@ -78,8 +78,8 @@ class Live:
     `Rows`."""
 
     def __init__(self, sink: Any = None, limit: int = 1_000_000) -> None:
-        self.rows = Rows(limit)
-        self.report = ImportReport()
+        self.rows: Rows = Rows(limit)
+        self.report: ImportReport = ImportReport()
         self.error: Exception | None = None
         self._give: Callable[[schema.Columns], None] | None = None
         if sink is not None:
@@ -125,7 +125,7 @@ class Follower(Live):
         super().__init__(sink, limit)
         if start not in ("end", "beginning"):
             raise SettingError("start", start, "must be 'end' or 'beginning'")
-        self.path = Path(path)
+        self.path: Path = Path(path)
         self.options = reading.Options(**settings)
         if not self.path.exists():
             raise FileNotFoundError(f"{self.path}: no such file")

@@ -24,8 +24,8 @@ class Upstream:
     """A resolver for a made-up internet, as an async context manager.
 
     `latency_ms` is the median of the (per name, fixed) answer time; 0 answers at once. `port` 0 picks a free one, the
-    same for UDP and TCP. `queries` counts the questions by transport. `world` is whatever has `World.reply`; its answers
-    are remembered unless `remember` says that they change.
+    same for UDP and TCP. `queries` counts the questions by transport. `world` is whatever has `World.reply`; what it
+    answers is remembered unless `remember` is False: then it may change.
     """
 
     def __init__(
@@ -37,10 +37,10 @@ class Upstream:
         port: int = 0,
         remember: bool = True,
     ) -> None:
-        self.world = world or World()
+        self.world: World = world or World()
         self._remember = remember
         self.latency_ms = latency_ms
-        self.queries = {"udp": 0, "tcp": 0}
+        self.queries: dict[str, int] = {"udp": 0, "tcp": 0}
         self._wanted = (host, port)
         self._udp: asyncio.DatagramTransport | None = None
         self._tcp: asyncio.Server | None = None
@@ -151,14 +151,14 @@ class Running:
     """An `Upstream` in a background thread: `address`, `queries`, `close()`; also a context manager."""
 
     def __init__(self, **settings: Any) -> None:
-        self.upstream = Upstream(**settings)
+        self.upstream: Upstream = Upstream(**settings)
         self._loop = BackgroundLoop("dnsnb-simulate")
         try:
             self._loop.call(self.upstream.__aenter__)
         except BaseException:
             self._loop.close()
             raise
-        self.address = self.upstream.address
+        self.address: str = self.upstream.address
 
     @property
     def queries(self) -> dict[str, int]:
