@@ -1,6 +1,6 @@
 """One way into every frame library: pandas, Polars (lazy or not), DuckDB relations, PySpark, through narwhals.
 
-Only expressions that give the same on all of them are used; `tests/analysis/test_traffic.py` holds it.
+Only expressions that give the same on all of them are used; `tests/analysis/test_every_analysis.py` holds it.
 """
 
 from __future__ import annotations
@@ -41,12 +41,31 @@ def columns_of(frame: Any) -> tuple[str, ...]:
 
 
 def collected(frame: Any) -> pd.DataFrame:
-    """Return a lazy frame's rows as pandas, with a fresh index and counts as int64."""
-    plain = frame.collect().to_pandas().reset_index(drop=True)
-    for name in plain.columns:
-        if pd.api.types.is_unsigned_integer_dtype(plain[name].dtype) or str(plain[name].dtype) == "int32":
-            plain[name] = plain[name].astype("int64")
-    return pd.DataFrame(plain)
+    """Return a lazy frame's rows as pandas with a fresh index and the same dtypes whatever the library.
+
+    Texts are `str`, whole numbers int64 (Int64 where there are nulls), others float64, times datetime64[us, UTC].
+    """
+    kinds = frame.collect_schema()
+    found = frame.collect().to_pandas().reset_index(drop=True)
+    return pd.DataFrame({name: _plain(found[name], kind) for name, kind in kinds.items()})
+
+
+def _plain(values: pd.Series, kind: Any) -> pd.Series:
+    if isinstance(kind, nw.String | nw.Categorical | nw.Enum):
+        return values.astype("str")
+    if isinstance(kind, nw.Boolean):
+        return values.astype("boolean" if values.hasnans else "bool")
+    if isinstance(kind, nw.Datetime):
+        times = pd.Series(pd.DatetimeIndex(values)).dt
+        return (times.tz_localize("UTC") if kind.time_zone is None else times.tz_convert("UTC")).dt.as_unit("us")
+    if isinstance(kind, nw.Decimal):
+        numbers = values.astype("float64")
+        return numbers.astype("int64") if numbers.mod(1).eq(0).all() else numbers
+    if kind.is_integer():  # DuckDB sums to 128 bits, some libraries' nulls make floats
+        if values.dtype == object:
+            values = pd.to_numeric(values)
+        return values.astype("Int64" if values.hasnans else "int64")
+    return values.astype("float64") if kind.is_float() else values
 
 
 def since_epoch_us(column: str) -> Any:

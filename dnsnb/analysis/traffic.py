@@ -33,7 +33,8 @@ def top(frame: Any, column: str = "qname", n: int = 10) -> Result:
     if by_client:
         # of the best alone, and without nulls: some engines count those as one more
         mine = rows.filter(~nw.col("client").is_null()).filter(nw.col(column).is_in(best[column].tolist()))
-        clients = collected(mine.group_by(column).agg(nw.col("client").n_unique().alias("clients")))
+        distinct = nw.col("client").n_unique().alias("clients")  # no nulls
+        clients = collected(mine.group_by(column).agg(distinct))
         known = dict(zip(clients[column], clients["clients"], strict=True))
         best["clients"] = [int(known.get(value, 0)) for value in best[column]]
     return top_result(best, column, n, total)

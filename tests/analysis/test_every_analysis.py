@@ -1,0 +1,142 @@
+"""Every analysis of `OF_A_FRAME` on every kind of frame, with equal results, and on odd frames.
+
+A new analysis falls under it by its name; what it needs beside the frame stands in `BESIDE`.
+"""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import inspect
+import pkgutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+from frame_kinds import KINDS, as_kind, plain, rich_table
+
+from dnsnb import analysis, schema
+from dnsnb.errors import DnsnbError, MissingColumnError
+
+#: what an analysis is given beside the frame, by the kind of frame; those of two frames get the first half as the other
+BESIDE: dict[str, dict[str, Any]] = {
+    "replay": {"blacklist": ["shop.example"]},
+}
+#: parameters of the type "another frame"
+OTHER_FRAME = ("b", "other", "before")
+
+RICH = rich_table()
+HALF = RICH.slice(0, len(RICH) // 2)
+
+
+def asked(name: str, table: pa.Table, kind: str, other: pa.Table = HALF) -> Any:
+    function = getattr(analysis, name)
+    beside = dict(BESIDE.get(name, {}))
+    for parameter in inspect.signature(function).parameters.values():
+        if parameter.name in OTHER_FRAME and parameter.default is inspect.Parameter.empty:
+            beside[parameter.name] = as_kind(other, kind)
+    return function(as_kind(table, kind), **beside)
+
+
+def same(one: Any, other: Any) -> None:
+    one, other = plain(one), plain(other)
+    if isinstance(one, str):
+        assert one == other
+    else:
+        pd.testing.assert_frame_equal(one, other, check_dtype=False, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", analysis.OF_A_FRAME)
+def test_every_kind_of_frame_gives_the_same(name: str) -> None:
+    first = asked(name, RICH, KINDS[0])
+    if isinstance(first, pd.DataFrame):
+        assert isinstance(first, analysis.Result)
+        assert len(first), f"{name} finds nothing in the rich frame: its test could not fail"
+        assert first.attrs["analysis"] == name
+        assert first.read_as
+        assert "\n" not in first.read_as
+        assert isinstance(first.attrs["params"], dict)
+        assert first._repr_html_()
+        if first.attrs["chart"]:
+            assert str(first.chart()).startswith("<svg")
+    for kind in KINDS[1:]:
+        same(first, asked(name, RICH, kind))
+
+
+ODD: dict[str, pa.Table] = {
+    "empty": RICH.slice(0, 0),
+    "one": RICH.slice(0, 1),
+    "null": schema.to_arrow({"id": [1, 2, 3]}),
+    "one name": RICH.slice(5, 1).select(RICH.column_names),
+}
+
+
+@pytest.mark.parametrize("odd", ODD)
+@pytest.mark.parametrize("name", analysis.OF_A_FRAME)
+def test_odd_frames(name: str, odd: str) -> None:
+    """Nothing, one row, rows of nothing: a result, the same on every library, or an error that says why."""
+    found: list[Any] = []
+    for kind in KINDS:
+        try:
+            found.append(asked(name, ODD[odd], kind))
+        except (DnsnbError, ValueError) as error:
+            found.append(f"{type(error).__name__}: {error}")
+    for other in found[1:]:
+        same(found[0], other)
+
+
+@pytest.mark.parametrize("name", analysis.OF_A_FRAME)
+def test_the_order_of_rows_does_not_matter(name: str) -> None:
+    if name == "replay":
+        pytest.skip("gives the rows themselves, in their order")
+    order = pd.Series(range(len(RICH))).sample(frac=1, random_state=7).to_numpy()
+    same(asked(name, RICH, "pandas"), asked(name, RICH.take(pa.array(order)), "pandas"))
+
+
+@pytest.mark.parametrize("name", analysis.OF_A_FRAME)
+def test_doubled_times_and_mixed_sources_are_no_error(name: str) -> None:
+    other = RICH.set_column(
+        RICH.column_names.index("source"), "source", pa.array(["other"] * len(RICH)).dictionary_encode()
+    )
+    doubled = pa.concat_tables([RICH, other]).unify_dictionaries()
+    assert asked(name, doubled, "pandas") is not None
+    same(asked(name, doubled, "polars"), asked(name, doubled, "duckdb"))
+
+
+@pytest.mark.parametrize("name", analysis.OF_A_FRAME)
+def test_a_missing_column_is_named(name: str) -> None:
+    """From no column on: each error names the next one that is needed, until there is a result."""
+    have = ["id"]
+    for _ in schema.NAMES:
+        try:
+            found = asked(name, RICH.select(have), "polars", RICH.select(have))
+        except MissingColumnError as error:
+            missing = [c for c in schema.NAMES if f"no column {c!r}" in str(error)]
+            assert len(missing) == 1, f"{error}: names no column of the schema"  # noqa: PT017
+            assert missing[0] not in have, f"{error}: it is there"  # noqa: PT017
+            have += missing
+        else:
+            assert found is not None
+            assert len(have) > 1, f"{name} needs no column at all?"
+            return
+    pytest.fail(f"{name} has no result with all of {have}")
+
+
+def modules() -> list[str]:
+    return sorted(m.name for m in pkgutil.iter_modules([str(Path(next(iter(analysis.__path__))))]))
+
+
+@pytest.mark.parametrize("module", modules())
+def test_examples_run(module: str) -> None:
+    failed, _ = doctest.testmod(importlib.import_module(f"dnsnb.analysis.{module}"))
+    assert failed == 0
+
+
+@pytest.mark.parametrize("name", analysis.OF_A_FRAME)
+def test_every_analysis_shows_an_example(name: str) -> None:
+    assert ">>> " in (getattr(analysis, name).__doc__ or ""), f"{name} has no example"
