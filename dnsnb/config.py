@@ -53,7 +53,14 @@ KEPT = "settings.json"
 
 
 class Settings(BaseModel):
-    """How a server runs. Immutable: `changed(**values)` gives another."""
+    """How a server runs. Immutable: `changed(**values)` gives another.
+
+    >>> Settings(upstreams="1.1.1.1").changed(block_mode="nxdomain").block_mode
+    'nxdomain'
+    >>> Settings(block_mode="no")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    dnsnb.errors.SettingError: block_mode: 'no': ...
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 

@@ -31,6 +31,12 @@ class Client:
 
     Methods wait for the answer and return it as plain data. They raise CommandError when the server refuses (it names
     the setting or the name that is wrong) and NotConnected when it can't be reached.
+
+    >>> import dnsnb
+    >>> with dnsnb.start("example", upstreams=["192.0.2.53"]) as session:
+    ...     with Client(session.client.url, session.token) as client:
+    ...         client.add_blacklist(["ads.example.com"])["added"], client.status()["running"]
+    (['ads.example.com'], True)
     """
 
     def __init__(self, url: str, token: str, *, timeout: float = TIMEOUT) -> None:

@@ -74,6 +74,16 @@ class SSEClient:
     Handlers run in the client's loop thread and should be quick; what they raise is logged. `state` is `connecting`,
     `open`, `waiting` (for the next attempt) or `closed`, `reason` says why. Test messages (`Event.test`) reach only
     handlers that subscribed with `tests=True`.
+
+    >>> import threading, dnsnb
+    >>> told, seen = threading.Event(), []
+    >>> with dnsnb.start("example", upstreams=["192.0.2.53"]) as session:
+    ...     client = SSEClient(session.client.url, session.token)
+    ...     with client.subscribe("dns/status", lambda event: (seen.append(event.data["running"]), told.set())):
+    ...         arrived = told.wait(5)
+    ...     client.close()
+    >>> seen
+    [True]
     """
 
     def __init__(self, url: str, token: str, loop: BackgroundLoop | None = None) -> None:

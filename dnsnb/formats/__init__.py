@@ -38,6 +38,16 @@ def read_log(
 
     `frame.attrs["import"]` is the `ImportReport`: what was read, left out and assumed. Raises LogFormatError when the
     file is not a DNS log we know, FileNotFoundError, or SettingError for a wrong setting.
+
+    >>> log = (
+    ...     b"Mar  2 10:00:01 dnsmasq[7]: query[A] example.com from 192.0.2.7\\n"
+    ...     b"Mar  2 10:00:01 dnsmasq[7]: cached example.com is 203.0.113.9\\n"
+    ... )
+    >>> frame = read_log(log, tz="UTC", year=2026)
+    >>> frame[["client", "qname", "qtype", "status"]].values.tolist()
+    [['192.0.2.7', 'example.com', 'A', 'cached']]
+    >>> frame.attrs["import"]["rows"]
+    1
     """
     from dnsnb.formats import reading
 
@@ -56,13 +66,19 @@ def scan_log(
     """Return any DNS log, also one larger than memory, as a lazy DuckDB relation with the columns of `read_log`.
 
     Parquet is read where it lies. Anything else is converted once, in a stream, to Parquet in the folder `cache`
-    (default: the
-    user's cache), with `name_length`, `name_labels` and `name_entropy` beside each name; a bar shows how far it is.
-    `memory_limit` is
-    DuckDB's; beyond it, it spills. `report` may be an `ImportReport` to be filled. Further settings are as for
-    `read_log`.
+    (default: the user's cache), with `name_length`, `name_labels` and `name_entropy` beside each name; a bar shows how
+    far it is. `memory_limit` is DuckDB's; beyond it, it spills. `report` may be an `ImportReport` to be filled. Further
+    settings are as for `read_log`.
 
     Needs the extra: ``pip install 'dnsnb[scan]'``; raises DnsnbError without it, else what `read_log` raises.
+
+    >>> import tempfile, dnsnb
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> dnsnb.simulate.frame(hours=0.1).to_parquet(f"{folder.name}/day.parquet")
+    >>> lazy = scan_log(f"{folder.name}/*.parquet")
+    >>> dnsnb.analysis.top(lazy, "status", n=1)["status"].tolist()
+    ['forwarded']
+    >>> folder.cleanup()
     """
     from dnsnb.formats import scan
 
@@ -73,8 +89,17 @@ def follow(path: Any, sink: Any = None, *, start: str = "end", interval_s: float
     """Follow a log that another system is writing, through rotation and truncation, until `.close()`.
 
     Rows go to `sink` (an object with `extend(columns)`, such as a LiveFrame, or a function of columns) and to
-    `.frame`, the newest
-    million. `start` is ``"end"`` or ``"beginning"``. Further settings are as for `read_log`; raises as it does.
+    `.frame`, the newest million. `start` is ``"end"`` or ``"beginning"``. Further settings are as for `read_log`, and
+    so is what it raises.
+
+    >>> import tempfile, threading
+    >>> log, arrived = tempfile.NamedTemporaryFile("w", suffix=".log"), threading.Event()
+    >>> follower = follow(log.name, lambda columns: arrived.set(), start="beginning", format="unbound")
+    >>> log.write("[1772445601] unbound[10:0] info: 192.0.2.7 example.com. A IN NOERROR 0.021 0 64\\n") and log.flush()
+    >>> arrived.wait(10), follower.frame["qname"].tolist()
+    (True, ['example.com'])
+    >>> follower.close(), log.close()
+    (None, None)
     """
     from dnsnb.formats.following import Follower
 

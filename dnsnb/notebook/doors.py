@@ -28,6 +28,10 @@ def start(
     Calling it again with the same name and settings gives the same session; with other settings the old server closes
     and the new one takes over its addresses. `rows` bounds `session.frame`. The settings are those of
     `dnsnb.config.Settings`; raises SettingError for a wrong one, and then a server that was running stays as it was.
+
+    >>> with start("example", upstreams=["192.0.2.53"], blacklist=["ads.example.com"]) as session:
+    ...     print(session.query("ads.example.com").addresses, session.log()["status"].tolist())
+    ['0.0.0.0'] ['blocked']
     """
     checked, _ = load_settings(name=name, **settings)
     with _lock():
@@ -43,12 +47,22 @@ def connect(url: str, token: str, *, rows: int = 1_000_000) -> Session:
     """Return a session of a server that runs elsewhere; closing it leaves that server as it is.
 
     Raises NotConnected when it can't be reached, CommandError when the token is refused.
+
+    >>> with start("example", upstreams=["192.0.2.53"]) as session:
+    ...     with connect(session.client.url, session.token) as other:
+    ...         other.block("ads.example.com")
+    ['ads.example.com']
     """
     return Session(Client(url, token), name=url, rows=rows)
 
 
 def sessions() -> dict[str, Session]:
-    """Return the sessions that `start` has open, by name."""
+    """Return the sessions that `start` has open, by name.
+
+    >>> with start("example", upstreams=["192.0.2.53"]):
+    ...     "example" in sessions()
+    True
+    """
     return {name: session for name, session in _sessions().items() if session.alive}
 
 

@@ -48,6 +48,12 @@ class Server:
 
     Settings come as `Settings`, or by name: `async with Server(upstreams=["1.1.1.1"]) as server`. Then it goes by
     `dns_address` ("127.0.0.1:5353"), `http_url` and `token`. Raises SettingError, and then has left nothing open.
+
+    >>> async def main():
+    ...     async with Server(upstreams=["192.0.2.53"], blacklist=["ads.example.com"]) as server:
+    ...         return server.dns_address.startswith("127.0.0.1:"), server.policy.list("blacklist").count
+    >>> asyncio.run(main())
+    (True, 1)
     """
 
     def __init__(
