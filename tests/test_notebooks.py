@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from tempfile import gettempdir
 
 import nbformat
 import pytest
@@ -30,6 +32,9 @@ def test_notebook_runs(path: Path) -> None:
         for output in cell.get("outputs", []):
             assert output.output_type != "error"
             assert output.get("name") != "stderr", f"a warning or an error in {path.name}: {output.text}"
+            shown = json.dumps(output)
+            for place in (str(ROOT), str(Path.home()), gettempdir()):
+                assert place not in shown, f"{path.name} shows a path of this machine: {cell.source}"
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
