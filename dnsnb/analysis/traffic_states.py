@@ -105,7 +105,6 @@ class Tops:
         self.needs: tuple[str, ...] = (column,)
         self.takes: tuple[str, ...] = () if column == "client" else ("client",)
         self.dropped = self.total = 0
-        self.by_client = False
         self.values = Frequent(limit)
         self.clients: dict[Any, Distinct] = {}
 
@@ -116,8 +115,7 @@ class Tops:
         counts = Counter(values)
         counts.pop(None, None)
         gone = self.values.add(counts)
-        if self.takes and rows["client"].notna().any():
-            self.by_client = True
+        if self.takes:
             seen: dict[Any, set[str]] = {}
             for value, client in set(zip(values, plain(rows["client"]), strict=True)):
                 if value is not None and client is not None:
@@ -131,7 +129,6 @@ class Tops:
         """Take what another has counted."""
         self.total += other.total
         self.dropped += other.dropped
-        self.by_client |= other.by_client
         gone = self.values.absorb(other.values)
         for value, clients in other.clients.items():
             if value in self.values.counts:
@@ -147,7 +144,7 @@ class Tops:
         """Return the most frequent now."""
         ranked = sorted(self.values.counts.items(), key=lambda item: (-item[1], item[0]))[: self.n]
         best = pd.DataFrame({self.column: [v for v, _ in ranked], "count": np.array([c for _, c in ranked], "int64")})
-        if self.by_client:
+        if self.takes:
             best["clients"] = [len(self.clients.get(v, ())) for v, _ in ranked]
         note = ""
         if self.values.floor:
