@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from dnsnb.analysis.svg import Chart, bars, lines, stacked
+from dnsnb.analysis.svg import Chart, bars, lines, raster, stacked
 
 
 class Result(pd.DataFrame):
@@ -72,12 +72,22 @@ def _svg(frame: Result, width: int) -> Chart:
     if drawing["kind"] == "bars":
         names = [_label(frame, row, drawing["name"]) for row in range(len(frame))]
         return bars(names, [float(v) for v in frame[drawing["value"]]], title=title, width=width)
+    if drawing["kind"] == "raster":
+        rows = drawing["series"]
+        ends = [pd.to_datetime(end, unit="s", utc=True) for end in _ends(rows)]
+        shown = tuple(f"{end:%m-%d %H:%M:%S}" for end in ends)
+        return raster(list(rows), list(rows.values()), span=(shown[0], shown[1]), title=title, width=width)
     series = {
         str(c): [None if pd.isna(v) else float(v) for v in frame[c]] for c in drawing["series"] or list(frame.columns)
     }
     xs = [str(x) for x in _times(frame, drawing.get("x"))]
     maker = stacked if drawing["kind"] == "stacked" else lines
     return maker(xs, series, title=title, width=width, unit=drawing.get("unit", ""))
+
+
+def _ends(rows: dict[str, Sequence[float]]) -> tuple[float, float]:
+    every = [times for times in rows.values() if len(times)]
+    return min((t[0] for t in every), default=0.0), max((t[-1] for t in every), default=0.0)
 
 
 def _label(frame: pd.DataFrame, row: int, names: str | Sequence[str]) -> str:
@@ -105,6 +115,13 @@ def _matplotlib(frame: Result) -> Any:
         names = [_label(frame, row, drawing["name"]) for row in range(len(frame))]
         values = [float(v) for v in frame[drawing["value"]]]
         axes.barh(names[::-1], values[::-1], color="#0072B2")
+    elif drawing["kind"] == "raster":
+        rows = drawing["series"]
+        shown = [[pd.to_datetime(t, unit="s", utc=True) for t in times] for times in rows.values()]
+        for number, times in enumerate(shown):
+            axes.plot(times, [number] * len(times), "|", color="#0072B2", markersize=8)
+        axes.set_yticks(range(len(rows)), list(rows))
+        axes.invert_yaxis()
     else:
         columns = drawing["series"] or list(frame.columns)
         xs = plain.index if drawing.get("x") is None else plain[drawing["x"]]

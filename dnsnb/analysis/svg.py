@@ -63,6 +63,35 @@ def bars(names: Sequence[str], values: Sequence[float], *, title: str = "", widt
     return _drawing(width, height, title, parts)
 
 
+def raster(
+    names: Sequence[str], times: Sequence[Sequence[float]], *, span: tuple[str, str], title: str = "", width: int = 640
+) -> Chart:
+    """Return a row a name with a tick at each of its times; all rows share the time from the first to the last."""
+    row, top, left = 22, 26 if title else 6, 0.34 * width
+    first = min((t[0] for t in times if len(t)), default=0.0)
+    last = max((t[-1] for t in times if len(t)), default=1.0)
+    scale = (width - left - 10) / max(last - first, 1e-9)
+    parts = []
+    for number, (name, of) in enumerate(zip(names, times, strict=True)):
+        y = top + row * number
+        # nearer than half a pixel is one tick: a day of seconds stays a small drawing
+        places = sorted({round((t - first) * scale * 2) / 2 for t in of})
+        path = "".join(f"M{left + x:.1f} {y + 4}v{row - 8}" for x in places)
+        parts.append(
+            f'<text x="{left - 6:.0f}" y="{y + 15}" text-anchor="end">{escape(_cut(name, 34))}'
+            f'<title>{escape(name)}</title></text><path d="{path}" stroke="{_SERIES[0]}" stroke-width="1" fill="none"/>'
+        )
+    end = top + row * max(len(names), 1)
+    if names:
+        parts.append(
+            f'<text x="{left:.0f}" y="{end + 14}" {_FIGURES}>{escape(span[0])}</text>'
+            f'<text x="{width - 10}" y="{end + 14}" text-anchor="end" {_FIGURES}>{escape(span[1])}</text>'
+        )
+    else:
+        parts.append(f'<text x="8" y="{top + 14}" opacity=".7">nothing to show</text>')
+    return _drawing(width, end + 22, title, parts)
+
+
 def stacked(
     xs: Sequence[str],
     series: Mapping[str, Sequence[float | None]],

@@ -1,0 +1,101 @@
+"""From rows to (client, registered domain): what the detectors reduce a log to, in its own engine, before they judge.
+
+Decides which names are looked at; knows the public suffix list through dnsnb.names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import narwhals as nw
+import numpy as np
+import pandas as pd
+
+from dnsnb.analysis.native import collected, columns_of, lazy, since_epoch_us
+
+#: what is asked for by its nature, not by anybody's choice: addresses backwards, and multicast names
+IGNORED = ("arpa", "local")
+#: octets that a question has around its name and first octet: header, type and class
+QUERY_OVERHEAD = 12 + 2 + 4
+
+
+def reduced(
+    frame: Any,
+    keys: tuple[str, ...],
+    sums: dict[str, Any],
+    least: dict[str, Any],
+    needs: Iterable[str],
+    *,
+    made: dict[str, Any] | None = None,
+    where: Any = None,
+) -> pd.DataFrame:
+    """Return a frame's groups by `keys` with `count` and aggregates, reduced in the frame's own engine.
+
+    Rows without a name are left out; a null client is "". `sums` and `least` are expressions by column of the result,
+    `made` those of keys that are no columns, `where` is a condition.
+    """
+    rows = lazy(frame, *needs).filter(~nw.col("qname").is_null())
+    if where is not None:
+        rows = rows.filter(where)
+    if "client" in needs:
+        rows = rows.with_columns(nw.col("client").cast(nw.String).fill_null(""))
+    values = {**(made or {}), **sums, **least}
+    rows = rows.with_columns(*(expression.alias(name) for name, expression in values.items()))
+    found = collected(
+        rows.group_by(*keys).agg(
+            nw.len().alias("count"),
+            *(nw.col(name).sum().alias(name) for name in sums),
+            *(nw.col(name).min().alias(name) for name in least),
+        )
+    )
+    for name in ("count", *sums):
+        found[name] = found[name].fillna(0).astype("int64")
+    for name in least:
+        found[name] = found[name].astype("float64")
+    for name in ("client", "qname", "domain"):
+        if name in found:
+            found[name] = found[name].astype("object")
+    return found
+
+
+def present(frame: Any, *names: str) -> list[str]:
+    """Return those of the columns that the frame has."""
+    have = set(columns_of(frame))
+    return [name for name in names if name in have]
+
+
+def with_domains(groups: pd.DataFrame, ignore: Iterable[str]) -> pd.DataFrame:
+    """Return the groups with `domain`, the registered domain of `qname`; without names that have none, or are ignored.
+
+    `ignore` are domains, with all below them.
+    """
+    from dnsnb.names import registered_domain
+
+    codes, names = pd.factorize(groups["qname"], sort=False)
+    domains = np.empty(len(names) + 1, dtype="object")
+    domains[: len(names)] = list(registered_domain(list(names)))
+    endings = tuple(f".{name.strip('.').lower()}" for name in ignore)
+    if endings:
+        for number, (name, domain) in enumerate(zip(names, domains[:-1], strict=True)):
+            if domain is not None and f".{name}".endswith(endings):
+                domains[number] = None
+    found = groups.assign(domain=domains[codes])
+    return found[found["domain"].notna()].reset_index(drop=True)
+
+
+def microseconds() -> Any:
+    """Return an expression: `time` as whole microseconds since the epoch."""
+    return since_epoch_us("time")
+
+
+def as_time(values: Any) -> Any:
+    """Return microseconds since the epoch (NaN: not known) as times (UTC)."""
+    return pd.to_datetime(pd.Series(values).astype("float64").round().astype("Int64"), unit="us", utc=True).dt.as_unit(
+        "us"
+    )
+
+
+def ramp(values: Any, low: float, high: float) -> Any:
+    """Return 0 up to `low`, 1 from `high`, and a straight line between."""
+    return np.clip((np.asarray(values, dtype="float64") - low) / (high - low), 0.0, 1.0)
