@@ -1,80 +1,126 @@
-"""One page on a log: what, who, when, how fast, what failed; as text, and as HTML that can be kept."""
+"""One page on a log: what, who, when, how fast, what failed, what looks wrong; as text, in a notebook, as a file."""
 
 from __future__ import annotations
 
-from html import escape
+from os import PathLike
+from pathlib import Path
 from typing import Any
 
-import narwhals as nw
+import pandas as pd
 
+from dnsnb.analysis.facts import Facts, facts, with_zone
+from dnsnb.analysis.findings import Finding, findings
 from dnsnb.analysis.latency import latency
 from dnsnb.analysis.memory import cache_hits
-from dnsnb.analysis.native import collected, columns_of, lazy
+from dnsnb.analysis.native import lazy
+from dnsnb.analysis.page import fragment, page
+from dnsnb.analysis.plaintext import as_text
 from dnsnb.analysis.result import Result
 from dnsnb.analysis.traffic import rate, rcodes, top
 
+_STEPS = (("1s", 1), ("10s", 10), ("1min", 60), ("5min", 300), ("10min", 600), ("1h", 3600), ("6h", 21_600))
+_BARS = 150
+
 
 class Summary:
-    """The parts of a summary: `heading` (one line) and `parts` by title; displays as HTML, prints as text."""
+    """A report: `facts` (the figures), `findings` (what looks wrong) and `parts` (tables and plots by title).
 
-    def __init__(self, heading: str, parts: dict[str, Result]) -> None:
-        self.heading = heading
+    Displays as HTML, prints as text; `html()` is a whole page, `save("report.html")` writes it.
+    """
+
+    def __init__(
+        self, title: str, facts: Facts, parts: dict[str, Result], findings: list[Finding], notes: list[str]
+    ) -> None:
+        self.title = title
+        self.facts = facts
         self.parts = parts
+        self.findings = findings
+        self.notes = notes
+
+    @property
+    def heading(self) -> str:
+        """The report in one line."""
+        count = f"{self.facts.rows:,} {'query' if self.facts.rows == 1 else 'queries'}"
+        span = self.facts.span()
+        return f"{count} from {span}" if span else count
+
+    def html(self) -> str:
+        """Return a whole page that needs nothing else: no script, no font, no picture from anywhere."""
+        return page(self)
+
+    def save(self, path: str | PathLike[str]) -> Path:
+        """Write the page to a file, whole or not at all; returns its path."""
+        target = Path(path)
+        partial = target.with_name(f".{target.name}.partial")
+        try:
+            partial.write_text(self.html(), encoding="utf-8", errors="replace")
+            partial.replace(target)
+        finally:
+            partial.unlink(missing_ok=True)
+        return target
 
     def __str__(self) -> str:
-        lines = [self.heading]
-        for title, part in self.parts.items():
-            lines += ["", f"{title} ({part.read_as})"]
-            shown = part.reset_index() if part.index.name else part
-            if len(shown) <= 24:
-                lines.append(shown.to_string(index=False) if len(shown) else "  nothing")
-            else:
-                lines.append(f"  {len(shown)} rows")
-        return "\n".join(lines)
+        return as_text(self)
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        blocks = [f"<h3>{escape(self.heading)}</h3>"]
-        for title, part in self.parts.items():
-            drawn = str(part.chart(620)) if part.attrs.get("chart") else part._repr_html_()
-            blocks.append(f"<section><h4>{escape(title)}</h4>{drawn}</section>")
-        return f'<div class="dnsnb-summary">{"".join(blocks)}</div>'
+        return fragment(self)
 
 
-def summary(frame: Any) -> Summary:
-    """Return a one-page report on a log; parts whose columns the log lacks are left out.
+def summary(frame: Any, *, tz: str | None = None, title: str = "DNS report") -> Summary:
+    """Return a one-page report on a log; parts whose columns the log lacks are left out, and named in `notes`.
+
+    Times are shown in the frame's own zone, or in `tz` ("Europe/Berlin"); times without a zone are taken as UTC. What
+    looks wrong is a list of findings, each with rows of the log that show it.
 
     >>> from dnsnb import simulate
-    >>> print(summary(simulate.frame(hours=0.2)).heading.split(" queries")[0].isdigit())
-    True
+    >>> report = summary(simulate.frame(hours=0.2))
+    >>> report.heading.endswith("UTC"), list(report.parts)[0]
+    (True, 'When')
     """
-    have = set(columns_of(frame))
-    bounds = [nw.len().alias("rows")]
-    needed = ["qname"]
-    if "time" in have:
-        needed.append("time")
-        bounds += [nw.col("time").min().alias("first"), nw.col("time").max().alias("last")]
-    facts = collected(lazy(frame, *needed).select(*bounds)).iloc[0]
-    rows = int(facts["rows"])
-    heading = f"{rows:,} queries".replace(",", "") if rows < 10_000 else f"{rows:,} queries"
-    if "time" in have and rows and facts["first"] == facts["first"]:
-        heading += f" from {facts['first']:%Y-%m-%d %H:%M:%S} to {facts['last']:%Y-%m-%d %H:%M:%S} UTC"
+    frame, zone, said = with_zone(frame, tz)
+    lazy(frame, "qname")
+    figures = facts(frame, zone, said)
+    have = set(figures.columns)
     parts: dict[str, Result] = {}
-    if "time" in have and rows:
-        seconds = (facts["last"] - facts["first"]).total_seconds()
-        every = next(
-            (e for e, s in (("1s", 1), ("10s", 10), ("1min", 60), ("10min", 600), ("1h", 3600)) if seconds / s <= 300),
-            "1D",
-        )
-        parts["When"] = rate(frame, every, by="status" if "status" in have else None)
-    for title, column in (("Who", "client"), ("What", "qname"), ("Types", "qtype"), ("Fates", "status")):
+    if figures.first is not None:
+        every = next((e for e, s in _STEPS if figures.seconds / s <= _BARS), "1D")
+        parts["When"] = rate(frame, every, by="status" if figures.blocked is not None else None)
+        parts["When"].index = pd.DatetimeIndex(parts["When"].index).tz_convert(zone)
+    for name, column in (("Who", "client"), ("What", "qname"), ("Types", "qtype")):
         if column in have:
-            parts[title] = top(frame, column)
+            parts[name] = top(frame, column)
+    if "status" in have:
+        parts["Fates"] = top(frame, "status", 9)
     if "rcode" in have:
         parts["Answers"] = rcodes(frame)
     if {"latency_ms", "status", "upstream"} <= have:
         parts["How fast"] = latency(frame)
-    if "status" in have:
-        parts["From memory"] = cache_hits(frame)
-    return Summary(heading, parts)
+    if figures.from_memory is not None and figures.first is not None:
+        parts["From memory"] = cache_hits(frame, next((e for e, s in _STEPS if figures.seconds / s <= 60), "1D"))
+        parts["From memory"]["time"] = parts["From memory"]["time"].dt.tz_convert(zone)
+    if {"status", "rule"} <= have and figures.blocked:
+        parts["Blocked by"] = top(frame, "rule")
+    wrong = findings(frame, figures, parts.get("When"), parts.get("How fast"))
+    for finding in wrong:
+        for name in finding.evidence.columns:
+            if isinstance(finding.evidence[name].dtype, pd.DatetimeTZDtype):
+                finding.evidence[name] = finding.evidence[name].dt.tz_convert(zone)
+    return Summary(title, figures, parts, wrong, _notes(frame, figures))
+
+
+def _notes(frame: Any, figures: Facts) -> list[str]:
+    """What a reader should know of the log itself."""
+    notes = []
+    if figures.first is not None:
+        notes.append(f"Times are in {figures.zone} ({figures.said}).")
+    missing = [n for n in ("time", "client", "status", "rcode", "latency_ms", "upstream") if n not in figures.columns]
+    if missing:
+        notes.append(f"The log has no {', '.join(missing)}; what needs them is left out.")
+    if figures.sources:
+        notes.append(f"Source: {', '.join(figures.sources[:5])}{' …' if len(figures.sources) > 5 else ''}.")
+    report = getattr(frame, "attrs", {}).get("import")
+    if report is not None:
+        notes += [line for line in str(report).splitlines() if line.strip()][:12]
+    return notes
