@@ -102,16 +102,16 @@ def facts(frame: Any, zone: str = "UTC", said: str = "") -> Facts:
     for name, key in (("client", "clients"), ("qname", "names")):
         if name in have:
             distinct = nw.col(name).n_unique().alias("n")  # no nulls
-            known[key] = int(collected(rows.filter(~nw.col(name).is_null()).select(distinct))["n"].iloc[0])
+            known[key] = _whole(collected(rows.filter(~nw.col(name).is_null()).select(distinct))["n"].iloc[0])
     if "status" in have and count:
-        n = {s: 0 if pd.isna(found[s]) else int(found[s]) for s in _STATUSES}
+        n = {s: _whole(found[s]) for s in _STATUSES}
         if sum(n.values()):
             known["blocked"] = n["blocked"] / count
             asked = n["cached"] + n["forwarded"]
             known["from_memory"] = n["cached"] / asked if asked else None
             known["failed"] = n["failed"] / count
-    if "rcode" in have and found["said"]:
-        known["nxdomain"] = float(found["nx"]) / float(found["said"])
+    if "rcode" in have and _whole(found["said"]):
+        known["nxdomain"] = _whole(found["nx"]) / _whole(found["said"])
     if "latency_ms" in have and count:
         waits = rows.filter(~nw.col("latency_ms").is_null())
         if "status" in have:
@@ -125,3 +125,8 @@ def facts(frame: Any, zone: str = "UTC", said: str = "") -> Facts:
         sources = collected(rows.filter(~nw.col("source").is_null()).select("source").unique().sort("source").head(20))
         known["sources"] = tuple(map(str, sources["source"]))
     return Facts(**known)
+
+
+def _whole(value: Any) -> int:
+    """Return a count; sums over nothing are null on some engines."""
+    return 0 if pd.isna(value) else int(value)

@@ -6,6 +6,7 @@ Pure: frames in, findings out.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 import narwhals as nw
@@ -125,9 +126,7 @@ def _flood(frame: Any, facts: Facts) -> list[Finding]:
 
 
 def _hunted(frame: Any) -> list[Finding]:
-    from dnsnb import analysis
-
-    hunt = getattr(analysis, "hunt", None)
+    hunt = getattr(import_module("dnsnb.analysis"), "hunt", None)
     if hunt is None or not {"qname", "client", "time"} <= set(columns_of(frame)):
         return []
     found = []
