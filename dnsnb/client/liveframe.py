@@ -1,6 +1,6 @@
 """The query log as a bounded, columnar, typed frame that grows while one looks at it.
 
-Batches arrive in one thread, snapshots are taken in any; knows the schema alone.
+Batches arrive in one thread, snapshots are taken in any; knows schema and pieces alone.
 """
 
 from __future__ import annotations
@@ -12,22 +12,25 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from dnsnb import schema
+from dnsnb.client.pieces import Piece, Words, frame_of, join, piece_of
 from dnsnb.errors import SettingError
 
 if TYPE_CHECKING:
     import pandas as pd
-    import pyarrow as pa
 
 log = logging.getLogger("dnsnb.client")
 
-_CHUNK = 65_536  # rows of a settled chunk: fewer chunks make snapshots cheap
+_CHUNK = 65_536  # rows of a settled piece: fewer pieces make snapshots cheap
+_BATCHES = 256  # batches that wait to be joined into one
+_WORDS = 4096  # words of a category from which on those that no row has any more are looked for and forgotten
 
 
 class LiveFrame:
     """The newest `limit` rows, in the order of arrival.
 
     `extend` takes batches, `snapshot` gives a frame of what is there at one moment, never half a batch, made anew only
-    when something came. `dropped` counts rows that the limit pushed out.
+    when something came. `dropped` counts rows that the limit pushed out. Each row is held once: a snapshot that was
+    made is what the rows are kept in from then on.
     """
 
     def __init__(self, limit: int = 1_000_000) -> None:
@@ -36,18 +39,22 @@ class LiveFrame:
         self.limit = limit
         self.dropped = 0
         self.sequence = 0  # grows with every change
-        self._lock = threading.Lock()
-        self._settled: deque[pa.Table] = deque()
-        self._recent: list[schema.Columns] = []
-        self._recent_rows = 0
-        self._nulls: dict[pa.DataType, pa.Array] = {}
-        self._rows = 0
         self.total = 0  # rows that ever came
+        self._rows = 0
+        self._lock = threading.Lock()
+        self._drawing = threading.Lock()  # one snapshot at a time; taken before `_lock`
+        self._words = _words()
+        self._settled: deque[Piece] = deque()
+        self._recent: list[Piece] = []
+        self._recent_rows = 0
         self._cached: tuple[int, pd.DataFrame] | None = None
         self._handlers: list[Callable[[], None]] = []
 
     def extend(self, columns: schema.Columns) -> None:
-        """Append a batch of rows (`schema.Columns`); columns that are missing are null."""
+        """Append a batch of rows (`schema.Columns`; Arrow arrays do too); columns that are missing are null.
+
+        Raises ValueError or TypeError for columns of unlike length or values of a wrong type; then nothing is appended.
+        """
         count = max((len(v) for v in columns.values()), default=0)
         if not count:
             return
@@ -55,11 +62,12 @@ class LiveFrame:
         if wrong:
             raise ValueError(f"{wrong[0]}: {len(columns[wrong[0]])} values where other columns have {count}")
         with self._lock:
-            self._recent.append(columns)
+            # made at once: a batch of Python objects that waits is work for the collector of the whole process
+            self._recent.append(piece_of(columns, count, self._words))
             self._recent_rows += count
             self._rows += count
             self.total += count
-            if self._recent_rows >= _CHUNK:
+            if self._recent_rows >= _CHUNK or len(self._recent) >= _BATCHES:
                 self._settle()
             self._trim()
             self.sequence += 1
@@ -71,22 +79,32 @@ class LiveFrame:
 
     def snapshot(self) -> pd.DataFrame:
         """Return the rows as a DataFrame with the documented dtypes; it never changes afterwards."""
-        import pyarrow as pa
-
-        with self._lock:
-            if self._cached is None or self._cached[0] != self.sequence:
-                self._settle()
-                table = pa.concat_tables(self._settled) if self._settled else schema.arrow_schema().empty_table()
-                self._cached = (self.sequence, schema.to_frame(table))
-            # shallow: copy-on-write keeps the cached one from being written through
-            return self._cached[1].copy(deep=False)
+        with self._drawing:
+            with self._lock:
+                cached = self._cached
+                if cached is None or cached[0] != self.sequence:
+                    self._settle()
+                    cached = None
+                    self._forget_words()
+                sequence, pieces, before = self.sequence, list(self._settled), self._cached
+            if cached is None:  # rows come on while it is made
+                cached = (sequence, frame_of(pieces, self._words))
+                with self._lock:
+                    drawn = set(map(id, pieces))  # a piece that was cut meanwhile may lie in the frame before
+                    self._settled = deque(p if id(p) in drawn else p.own() for p in self._settled)
+                    self._cached = cached
+                del before  # until now rows lay in it
+            # Shallow: while the cached one is there, whoever writes to a copy writes to memory of its own.
+            return cached[1].copy(deep=False)
 
     def clear(self) -> None:
         """Forget all rows."""
-        with self._lock:
+        with self._drawing, self._lock:
             self._settled.clear()
             self._recent = []
             self._recent_rows = self._rows = 0
+            self._cached = None
+            self._words = _words()
             self.sequence += 1
 
     def on_change(self, handler: Callable[[], None]) -> Watch:
@@ -101,47 +119,47 @@ class LiveFrame:
         return f"<LiveFrame of {self._rows:,} rows, limit {self.limit:,}, {self.dropped:,} dropped>"
 
     def _settle(self) -> None:
-        """Turn the batches that came since into Arrow; small neighbours are joined, so that chunks stay few."""
-        import pyarrow as pa
-
+        """Join the batches that came since; small neighbours are joined too, so that pieces stay few."""
         if not self._recent:
             return
-        fresh = pa.concat_tables([schema.to_arrow(columns) for columns in self._recent])
-        self._recent = []
-        self._recent_rows = 0
-        if self._settled and len(self._settled[-1]) + len(fresh) <= _CHUNK:
-            fresh = pa.concat_tables([self._settled.pop(), fresh])
-        self._settled.append(self._without_nulls(fresh.unify_dictionaries().combine_chunks()))
+        fresh, self._recent, self._recent_rows = self._recent, [], 0
+        rows = sum(piece.rows for piece in fresh)
+        # as in a log-structured merge: a row is copied a few times at most, however small the steps are
+        while self._settled and self._settled[-1].rows <= min(2 * rows, _CHUNK - rows):
+            fresh.insert(0, self._settled.pop())
+            rows += fresh[0].rows
+        self._settled.append(join(fresh))
 
-    def _without_nulls(self, table: pa.Table) -> pa.Table:
-        """Put one and the same array in the place of each column that is all null: most rows lack most of a schema."""
-        import pyarrow as pa
-
-        for i, column in enumerate(table.columns):
-            if column.null_count == len(table) > 0:
-                kind = column.type
-                if len(self._nulls.get(kind, ())) < len(table):
-                    self._nulls[kind] = pa.nulls(max(len(table), _CHUNK), kind)
-                table = table.set_column(i, table.field(i), self._nulls[kind].slice(0, len(table)))
-        return table
+    def _forget_words(self) -> None:
+        for name, words in self._words.items():
+            if len(words.numbers) >= _WORDS:
+                pieces = [*self._settled, *self._recent]
+                if (fewer := words.without_unused([p.columns.get(name) for p in pieces])) is not None:
+                    self._words[name], numbers = fewer
+                    for piece in pieces:
+                        if name in piece.columns:
+                            piece.columns[name] = numbers[piece.columns[name]]
 
     def _trim(self) -> None:
         over = self._rows - self.limit
         if over <= 0:
             return
-        if over > sum(map(len, self._settled)):
+        if over > sum(piece.rows for piece in self._settled):
             self._settle()
         while over > 0 and self._settled:
-            first = self._settled[0]
-            if len(first) <= over:
-                self._settled.popleft()
-                gone = len(first)
-            else:
-                self._settled[0] = first.slice(over)
-                gone = over
+            first = self._settled.popleft()
+            gone = min(first.rows, over)
+            if gone < first.rows:
+                self._settled.appendleft(first.cut(gone))
             over -= gone
             self._rows -= gone
             self.dropped += gone
+        if self._cached is not None and not any(piece.shared for piece in self._settled):
+            self._cached = None  # none of our rows lies in it any more
+
+
+def _words() -> dict[str, Words]:
+    return {column.name: Words() for column in schema.COLUMNS if column.kind == "category"}
 
 
 class Watch:

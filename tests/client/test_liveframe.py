@@ -6,6 +6,7 @@ import threading
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from dnsnb import schema
@@ -120,3 +121,96 @@ def test_changes_are_told_and_a_failing_handler_harms_nobody(caplog: pytest.LogC
 def test_a_wrong_limit_is_named(limit: Any) -> None:
     with pytest.raises(SettingError, match="limit"):
         LiveFrame(limit=limit)
+
+
+def test_who_writes_to_an_old_snapshot_changes_no_other() -> None:
+    live = LiveFrame(limit=100)
+    live.extend(rows(60) | {"latency_ms": [1.0] * 60, "ttl": [300] * 60})
+    old = live.snapshot()
+    live.extend(rows(60, 60))
+    live.snapshot()  # the old one now belongs to its holder alone
+    old.loc[:, "latency_ms"] = 99.0
+    old.loc[:, "ttl"] = 99
+    old.loc[:, "qtype"] = "A"
+    old.loc[:, "time"] = old["time"].max()
+    now = live.snapshot()
+    assert set(now["latency_ms"].dropna()) == {1.0}
+    assert set(now["ttl"].dropna()) == {300}
+    assert now["time"].is_monotonic_increasing
+    assert now["qtype"].value_counts().to_dict() == {"A": 50, "AAAA": 50}
+
+
+def test_rows_that_come_while_a_snapshot_is_made_are_not_lost() -> None:
+    live = LiveFrame(limit=5000)
+    done = threading.Event()
+
+    def feed() -> None:
+        for first in range(0, 40_000, 37):
+            live.extend(rows(37, first))
+        done.set()
+
+    feeder = threading.Thread(target=feed)
+    feeder.start()
+    while not done.is_set():
+        ids = list(live.snapshot()["id"])
+        assert ids == list(range(ids[0], ids[0] + len(ids))) if ids else True
+    feeder.join(10)
+    frame = live.snapshot()
+    assert list(frame["id"]) == list(range(live.total - 4999, live.total + 1))
+    assert list(frame["qname"]) == [f"n{i}.example" for i in range(live.total - 5000, live.total)]
+
+
+def test_categories_are_the_same_object_until_there_is_a_new_word() -> None:
+    live = LiveFrame()
+    live.extend(rows(4))
+    first = live.snapshot()["qtype"].dtype
+    live.extend(rows(4, 4))
+    assert live.snapshot()["qtype"].dtype is first
+    live.extend({"qtype": ["HTTPS", None], "upstream": [None, "192.0.2.53"]})
+    frame = live.snapshot()
+    assert list(frame["qtype"].cat.categories) == ["AAAA", "A", "HTTPS"]
+    assert frame["qtype"].tail(2).isna().tolist() == [False, True]
+    assert frame["upstream"].tolist()[-1] == "192.0.2.53"
+
+
+def test_words_that_no_row_has_any_more_are_forgotten() -> None:
+    live = LiveFrame(limit=100)
+    for first in range(0, 6000, 50):
+        live.extend({"upstream": [f"192.0.2.{i}" for i in range(first, first + 50)], "id": list(range(50))})
+        if first in (2000, 4500):
+            live.snapshot()
+    frame = live.snapshot()
+    assert frame["upstream"].tolist() == [f"192.0.2.{i}" for i in range(5900, 6000)]
+    assert len(frame["upstream"].cat.categories) < 4096
+
+
+def test_a_value_of_a_wrong_type_refuses_its_batch_alone() -> None:
+    live = LiveFrame()
+    live.extend(rows(2))
+    for wrong in ({"ttl": ["soon", "late"]}, {"qname": [1, 2]}, {"qtype": [1, 1]}, {"id": [1 << 70, 1]}):
+        with pytest.raises((ValueError, TypeError, OverflowError)):
+            live.extend(rows(2, 2) | wrong)
+    assert len(live) == len(live.snapshot()) == 2
+
+
+def test_nulls_of_every_kind_are_the_same_in_every_piece_of_the_way() -> None:
+    batch: schema.Columns = {
+        "time": [None, 1_700_000_000_000_000, None],
+        "client": [None, "192.0.2.1", None],
+        "rcode": [None, "NOERROR", None],
+        "latency_ms": [None, 0.5, None],
+        "answers": [None, [], ["192.0.2.1", "192.0.2.2"]],
+        "ttl": [None, 60, None],
+        "id": [1, 2, 3],
+        "unheard_of": [1, 2, 3],
+    }
+    by_arrow = {name: pa.array(values) for name, values in batch.items()}
+    live, other = LiveFrame(), LiveFrame()
+    for _ in range(3):
+        live.extend(batch)
+        live.extend({"id": [4]})
+        other.extend(by_arrow)
+        other.extend({"id": pa.array([4])})
+        expected = schema.to_frame(pa.concat_tables([schema.to_arrow(batch), schema.to_arrow({"id": [4]})]))
+        for frame in (live.snapshot(), other.snapshot()):
+            pd.testing.assert_frame_equal(frame.tail(4).reset_index(drop=True), expected)
