@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from dnsnb.analysis.svg import Chart, bars, lines, raster, stacked
+from dnsnb.analysis.svg import Chart, bars, lines, paired, raster, stacked
 
 
 class Result(pd.DataFrame):
@@ -72,6 +72,10 @@ def _svg(frame: Result, width: int) -> Chart:
     if drawing["kind"] == "bars":
         names = [_label(frame, row, drawing["name"]) for row in range(len(frame))]
         return bars(names, [float(v) for v in frame[drawing["value"]]], title=title, width=width)
+    if drawing["kind"] == "paired":
+        names = [_label(frame, row, drawing["name"]) for row in range(len(frame))]
+        series = {str(c): [None if pd.isna(v) else float(v) for v in frame[c]] for c in drawing["series"]}
+        return paired(names, series, title=title, width=width, unit=drawing.get("unit", ""))
     if drawing["kind"] == "raster":
         rows = drawing["series"]
         ends = [pd.to_datetime(end, unit="s", utc=True) for end in _ends(rows)]
@@ -115,6 +119,14 @@ def _matplotlib(frame: Result) -> Any:
         names = [_label(frame, row, drawing["name"]) for row in range(len(frame))]
         values = [float(v) for v in frame[drawing["value"]]]
         axes.barh(names[::-1], values[::-1], color="#0072B2")
+    elif drawing["kind"] == "paired":
+        names = [_label(frame, row, drawing["name"]) for row in range(len(frame))][::-1]
+        for number, column in enumerate(drawing["series"]):
+            at = [place - 0.36 * number for place in range(len(names))]
+            axes.barh(at, plain[column].astype(float).tolist()[::-1], height=0.34, label=str(column))
+        axes.set_yticks(range(len(names)), names)
+        axes.legend(loc="lower right", fontsize="small", frameon=False)
+        axes.set_xlabel(drawing.get("unit", ""))
     elif drawing["kind"] == "raster":
         rows = drawing["series"]
         shown = [[pd.to_datetime(t, unit="s", utc=True) for t in times] for times in rows.values()]

@@ -63,6 +63,44 @@ def bars(names: Sequence[str], values: Sequence[float], *, title: str = "", widt
     return _drawing(width, height, title, parts)
 
 
+def paired(
+    names: Sequence[str],
+    series: Mapping[str, Sequence[float | None]],
+    *,
+    title: str = "",
+    width: int = 640,
+    unit: str = "",
+) -> Chart:
+    """Return horizontal bars in groups: under each name one of each series, to be held against each other."""
+    thick, top = 11, 46 if title else 28
+    group = thick * len(series) + 9
+    left = min(0.42 * width, 12 + 6.6 * max((min(len(n), 44) for n in names), default=0))
+    values = [v for row in series.values() for v in row if v is not None and math.isfinite(v)]
+    most = max(values, default=0) or 1
+    parts = [_legend(list(series), left, top - 10)]
+    if unit:
+        parts.append(f'<text x="{width - 8}" y="{top - 10}" text-anchor="end" opacity=".6">{escape(unit)}</text>')
+    for number, name in enumerate(names):
+        y = top + group * number
+        middle = y + thick * len(series) / 2 + 4
+        parts.append(
+            f'<text x="{left - 6:.0f}" y="{middle:.1f}" text-anchor="end">{escape(_cut(name))}'
+            f"<title>{escape(name)}</title></text>"
+        )
+        for index, row in enumerate(series.values()):
+            value, low = row[number], y + thick * index
+            length = 0.0 if value is None or not math.isfinite(value) else value / most * (width - left - 70)
+            shown = "–" if value is None else _number(value)
+            parts.append(
+                f'<rect x="{left:.0f}" y="{low}" width="{max(length, 0):.1f}" height="{thick - 2}" '
+                f'rx="1.5" fill="{_SERIES[index % len(_SERIES)]}"/>'
+                f'<text x="{left + length + 5:.1f}" y="{low + 9}" font-size="10" {_FIGURES}>{shown}</text>'
+            )
+    if not names:
+        parts.append(f'<text x="8" y="{top + 14}" opacity=".7">nothing to show</text>')
+    return _drawing(width, top + group * max(len(names), 1) + 4, title, parts)
+
+
 def raster(
     names: Sequence[str], times: Sequence[Sequence[float]], *, span: tuple[str, str], title: str = "", width: int = 640
 ) -> Chart:
