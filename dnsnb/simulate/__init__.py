@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from dnsnb.simulate.infections import Beacon, Burst, Dga, FastFlux, Infection, Rebinding, Tunnel
+from dnsnb.simulate.infections import Beacon, Burst, Dga, FastFlux, Infection, Rebinding, Tunnel, networks
 from dnsnb.simulate.player import Played, play
 from dnsnb.simulate.traffic import CLIENTS, Lookup, household, traffic
 from dnsnb.simulate.upstream import Running, Upstream, running
@@ -37,6 +37,7 @@ __all__ = [
     "frame",
     "household",
     "hunt",
+    "networks",
     "play",
     "running",
     "traffic",

@@ -275,3 +275,12 @@ class FastFlux:
         rng = random.Random(f"{self.qname} {int(lookup.at // max(self.ttl, 1))}")
         chosen = rng.sample(range(self.hosts), min(self.at_once, self.hosts))
         return Told("NOERROR", [f"198.{18 + n // 256 % 2}.{n % 256}.{1 + n * 37 % 254}" for n in chosen], self.ttl)
+
+
+def networks() -> list[dict[str, object]]:
+    """Return a made-up table of autonomous systems for the made-up addresses: `network` (CIDR), `asn`, `name`."""
+    documentation = ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32")
+    table: list[dict[str, object]] = [
+        {"network": network, "asn": 64496 + n, "name": "EDGE-LATTICE"} for n, network in enumerate(documentation)
+    ]
+    return table + [{"network": f"198.18.{n}.0/24", "asn": 65000 + n, "name": f"HOMES-{n}"} for n in range(256)]
