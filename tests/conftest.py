@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+# how long an example may take says nothing on a machine that others use too
+hypothesis.settings.register_profile("dnsnb", deadline=None)
+hypothesis.settings.load_profile("dnsnb")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -17,6 +17,7 @@ MODULES = sorted(p for p in PACKAGE.rglob("*.py"))
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
     "schema": {"errors"},
+    "names": set(),
     "background": {"errors"},
     "sse": {"errors"},
     "config": {"errors", "dns"},
@@ -25,8 +26,8 @@ ALLOWED: dict[str, set[str]] = {
     "simulate": {"dns", "schema", "errors", "background"},
     "server": {"dns", "drivers", "config", "sse", "schema", "errors", "background", "dnsnb"},
     "client": {"sse", "schema", "errors", "background", "dnsnb"},
-    "formats": {"schema", "errors", "dns"},
-    "analysis": {"schema", "errors", "dns"},
+    "formats": {"schema", "errors", "dns", "names"},
+    "analysis": {"schema", "errors", "dns", "names"},
     "notebook": {
         "client",
         "analysis",
@@ -34,6 +35,7 @@ ALLOWED: dict[str, set[str]] = {
         "simulate",
         "server",
         "config",
+        "names",
         "schema",
         "errors",
         "background",
