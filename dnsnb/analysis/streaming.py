@@ -123,7 +123,9 @@ _NUMBERS = {"latency_ms": "float64", "ttl": "Int64", "ede": "Int64", "query_byte
 
 
 def _series(name: str, values: Sequence[Any] | None, count: int) -> pd.Series:
-    given = [None] * count if values is None else values
+    given: Any = [None] * count if values is None else values
+    if hasattr(given, "to_pylist"):  # an Arrow array
+        given = given.to_pylist()
     if name == "time":
         return pd.Series(pd.to_datetime(pd.array(given, dtype="Int64"), unit="us", utc=True)).dt.as_unit("us")
     if name == "answers":

@@ -9,7 +9,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dnsnb import schema
 from dnsnb.client.pieces import Piece, Words, frame_of, join, piece_of
@@ -49,6 +49,7 @@ class LiveFrame:
         self._recent_rows = 0
         self._cached: tuple[int, pd.DataFrame] | None = None
         self._handlers: list[Callable[[], None]] = []
+        self._sinks: list[Any] = []
 
     def extend(self, columns: schema.Columns) -> None:
         """Append a batch of rows (`schema.Columns`; Arrow arrays do too); columns that are missing are null.
@@ -71,6 +72,12 @@ class LiveFrame:
                 self._settle()
             self._trim()
             self.sequence += 1
+            sinks = list(self._sinks)
+        for sink in sinks:
+            try:
+                sink.extend(columns)
+            except Exception:
+                log.exception("a sink of the live frame failed")
         for handler in list(self._handlers):
             try:
                 handler()
@@ -79,8 +86,14 @@ class LiveFrame:
 
     def snapshot(self) -> pd.DataFrame:
         """Return the rows as a DataFrame with the documented dtypes; it never changes afterwards."""
+        return self._drawn()
+
+    def _drawn(self, sink: Any = None) -> pd.DataFrame:
+        """Return the rows; what comes after exactly these goes to the sink, if there is one."""
         with self._drawing:
             with self._lock:
+                if sink is not None:
+                    self._sinks.append(sink)
                 cached = self._cached
                 if cached is None or cached[0] != self.sequence:
                     self._settle()
@@ -111,6 +124,15 @@ class LiveFrame:
         """Call `handler()` after each batch, in the thread that brought it; `.close()` of the result ends that."""
         self._handlers.append(handler)
         return Watch(self._handlers, handler)
+
+    def pass_on(self, sink: Any) -> Watch:
+        """Give a sink the rows that are there (`update(frame)`), then each batch as it comes (`extend(columns)`).
+
+        No row is missed and none comes twice, such as to an incremental analysis (`dnsnb.analysis.live`). `.close()` of
+        the result ends it.
+        """
+        sink.update(self._drawn(sink))
+        return Watch(self._sinks, sink)
 
     def __len__(self) -> int:
         return self._rows
@@ -165,7 +187,7 @@ def _words() -> dict[str, Words]:
 class Watch:
     """A handler that is told of changes; `close()` ends that."""
 
-    def __init__(self, handlers: list[Callable[[], None]], handler: Callable[[], None]) -> None:
+    def __init__(self, handlers: list[Any], handler: Any) -> None:
         self._handlers = handlers
         self._handler = handler
 

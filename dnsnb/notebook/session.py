@@ -26,6 +26,7 @@ from dnsnb.notebook.lookup import Lookup, look_up
 if TYPE_CHECKING:
     import pandas as pd
 
+    from dnsnb.analysis.streaming import Stream
     from dnsnb.notebook.dashboard import Dashboard
     from dnsnb.notebook.own import OwnPanel
     from dnsnb.notebook.panels import Snapshot
@@ -257,6 +258,17 @@ class Session:
 
         found: OwnPanel = self._view(draw, lambda session: OwnPanel(session, draw, every=every))
         return found
+
+    def follow(self, analysis: str, **params: Any) -> Stream:
+        """Return an analysis that follows the log: `.result()` at any moment, of the rows so far and all that come.
+
+        `analysis` is one with an incremental twin (`dnsnb.analysis.TWINS`), such as "top" with `column="client"`.
+        """
+        from dnsnb.analysis import live
+
+        followed = live(analysis, **params)
+        self.live.pass_on(followed)
+        return followed
 
     def snapshot(self, rows: int = 20) -> Snapshot:
         """Return what the dashboard shows now as a plain result that stays in the notebook."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import sys
+import threading
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -187,3 +188,30 @@ def test_percentiles_of_nothing_and_of_nought() -> None:
     nought = Percentiles()
     nought.add(np.array([0.0, 0.0]))
     assert nought.quantile(0.5) < 0.00011
+
+
+def test_follow_and_live_frames_feed_a_stream(tmp_path: Path) -> None:
+    """A stream is a sink, by Arrow arrays as well as by lists."""
+    import dnsnb
+    from dnsnb.client.liveframe import LiveFrame
+
+    frame, types = LiveFrame(), analysis.live("top", column="qtype")
+    frame.extend({"time": [BASE], "qtype": ["A"]})
+    frame.pass_on(types)
+    frame.extend(dict(zip(rich_table().column_names, rich_table().columns, strict=True)))
+    assert types.rows == len(frame) == len(rich_table()) + 1
+    same("top", types.result(), analysis.top(frame.snapshot(), "qtype"))
+    log = tmp_path / "named.log"
+    question = "client @0x7f 127.0.1.1#36104 (a.example): query: a.example IN A + (127.0.0.1)"
+    log.write_text(f"23-Nov-2026 06:54:02.075 queries: info: {question}\n" * 3)
+    names, arrived = analysis.live("top"), threading.Event()
+
+    class Told:
+        def extend(self, columns: schema.Columns) -> None:
+            names.extend(columns)
+            arrived.set()
+
+    follower = dnsnb.follow(log, Told(), start="beginning", interval_s=0.01)
+    assert arrived.wait(10)
+    follower.close()
+    assert names.result().to_dict("list") == {"qname": ["a.example"], "count": [3], "share": [1.0], "clients": [1]}

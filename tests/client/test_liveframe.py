@@ -214,3 +214,52 @@ def test_nulls_of_every_kind_are_the_same_in_every_piece_of_the_way() -> None:
         expected = schema.to_frame(pa.concat_tables([schema.to_arrow(batch), schema.to_arrow({"id": [4]})]))
         for frame in (live.snapshot(), other.snapshot()):
             pd.testing.assert_frame_equal(frame.tail(4).reset_index(drop=True), expected)
+
+
+def test_a_sink_gets_what_is_there_and_all_that_comes_once() -> None:
+    """However many batches come while it is handed over."""
+
+    class Counted:
+        def __init__(self) -> None:
+            self.ids: list[int] = []
+
+        def update(self, frame: pd.DataFrame) -> None:
+            self.ids += list(frame["id"])
+
+        def extend(self, columns: schema.Columns) -> None:
+            self.ids += columns["id"]
+
+    live, counted = LiveFrame(), Counted()
+    live.extend(rows(10))
+    go = threading.Event()
+
+    def feed() -> None:
+        for first in range(10, 2010, 10):
+            live.extend(rows(10, first))
+            if first == 500:
+                go.set()
+
+    feeder = threading.Thread(target=feed)
+    feeder.start()
+    assert go.wait(10)
+    watch = live.pass_on(counted)
+    feeder.join(10)
+    assert sorted(counted.ids) == list(range(1, 2011))
+    watch.close()
+    live.extend(rows(1, 5000))
+    assert len(counted.ids) == 2010
+
+
+def test_a_failing_sink_does_not_stop_the_frame(caplog: pytest.LogCaptureFixture) -> None:
+    class Failing:
+        def update(self, frame: pd.DataFrame) -> None:
+            pass
+
+        def extend(self, columns: schema.Columns) -> None:
+            raise RuntimeError("no")
+
+    live = LiveFrame()
+    live.pass_on(Failing())
+    live.extend(rows(1))
+    assert len(live) == 1
+    assert "a sink of the live frame failed" in caplog.text

@@ -371,3 +371,13 @@ def test_a_panel_of_ones_own_in_three_lines(session: Session) -> None:
     if "KeyError" not in wrong.value:
         assert failed.wait(5)
     assert "<b>" not in wrong.value
+
+
+def test_an_analysis_follows_the_log(session: Session) -> None:
+    """From the rows that are there on; result() at any moment."""
+    session.query("first.example")
+    followed = session.follow("top", column="qname")
+    session.query("followed.example")
+    until(session, lambda: {"first.example", "followed.example"} <= set(followed.result()["qname"]))
+    with pytest.raises(ValueError, match="no incremental twin"):
+        session.follow("nothing")
