@@ -29,6 +29,7 @@ _DOORS = {
     "replay": "dnsnb.analysis",
     "summary": "dnsnb.analysis",
     "compare": "dnsnb.analysis",
+    "pseudonymise": "dnsnb.analysis",
 }
 _FRAMES = ("read_log", "scan_log", "simulate")
 _ROOMS = ("analysis", "simulate", "formats", "errors", "schema")
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from dnsnb import schema as schema
     from dnsnb import simulate as simulate
     from dnsnb.analysis.compare import compare as compare
+    from dnsnb.analysis.pseudonyms import pseudonymise as pseudonymise
     from dnsnb.analysis.summary import summary as summary
     from dnsnb.analysis.what_if import replay as replay
     from dnsnb.client.client import Client as Client

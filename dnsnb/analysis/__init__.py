@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from dnsnb.analysis.beacons import beacons
+from dnsnb.analysis.bursts import bursts
 from dnsnb.analysis.clients import anonymity, chatty
 from dnsnb.analysis.compare import compare
+from dnsnb.analysis.dga_behaviour import dga_behaviour
+from dnsnb.analysis.domains import domains, leaks, name_features
+from dnsnb.analysis.fast_flux import fast_flux
+from dnsnb.analysis.flows import flow
+from dnsnb.analysis.hunt import hunt
 from dnsnb.analysis.latency import latency
 from dnsnb.analysis.live import TWINS, live
 from dnsnb.analysis.memory import cache_hits, effective_ttl
+from dnsnb.analysis.newly_seen import newly_seen
 from dnsnb.analysis.nonexistent import nxdomain, search_suffixes
 from dnsnb.analysis.oddities import odd_queries
+from dnsnb.analysis.profiles import profile, profile_diff
+from dnsnb.analysis.rebinding import rebinding
+from dnsnb.analysis.pseudonyms import pseudonymise
 from dnsnb.analysis.repeats import retries, storms
 from dnsnb.analysis.result import Result
 from dnsnb.analysis.sessions import page_loads, sessions
@@ -16,6 +27,7 @@ from dnsnb.analysis.sizes import amplification, ttls
 from dnsnb.analysis.streaming import Stream
 from dnsnb.analysis.summary import summary
 from dnsnb.analysis.traffic import rate, rcodes, top
+from dnsnb.analysis.tunnels import tunnels
 from dnsnb.analysis.validation import dnssec
 from dnsnb.analysis.what_if import replay
 
@@ -23,17 +35,30 @@ from dnsnb.analysis.what_if import replay
 OF_A_FRAME = (
     "amplification",
     "anonymity",
+    "beacons",
+    "bursts",
     "cache_hits",
     "chatty",
     "compare",
+    "dga_behaviour",
     "dnssec",
+    "domains",
     "effective_ttl",
+    "fast_flux",
+    "flow",
+    "hunt",
     "latency",
+    "leaks",
+    "name_features",
+    "newly_seen",
     "nxdomain",
     "odd_queries",
     "page_loads",
+    "profile",
+    "profile_diff",
     "rate",
     "rcodes",
+    "rebinding",
     "replay",
     "retries",
     "search_suffixes",
@@ -42,27 +67,46 @@ OF_A_FRAME = (
     "summary",
     "top",
     "ttls",
+    "tunnels",
 )
 
+#: those that give such a frame again, not a result; `frame.dns` has them too
+GIVE_A_FRAME = ("pseudonymise",)
+
 __all__ = [
+    "GIVE_A_FRAME",
     "OF_A_FRAME",
     "TWINS",
     "Result",
     "Stream",
     "amplification",
     "anonymity",
+    "beacons",
+    "bursts",
     "cache_hits",
     "chatty",
     "compare",
+    "dga_behaviour",
     "dnssec",
+    "domains",
     "effective_ttl",
+    "fast_flux",
+    "flow",
+    "hunt",
     "latency",
+    "leaks",
     "live",
+    "name_features",
+    "newly_seen",
     "nxdomain",
     "odd_queries",
     "page_loads",
+    "profile",
+    "profile_diff",
+    "pseudonymise",
     "rate",
     "rcodes",
+    "rebinding",
     "replay",
     "retries",
     "search_suffixes",
@@ -71,4 +115,5 @@ __all__ = [
     "summary",
     "top",
     "ttls",
+    "tunnels",
 ]

@@ -10,6 +10,8 @@ import pandas as pd
 
 from dnsnb import analysis
 
+_METHODS = (*analysis.OF_A_FRAME, *analysis.GIVE_A_FRAME)
+
 
 class DnsAccessor:
     """What DNS analysts ask of a frame: the functions of `dnsnb.analysis`, with the frame filled in."""
@@ -22,17 +24,17 @@ class DnsAccessor:
         self._frame = frame
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
-        if name not in analysis.OF_A_FRAME:
-            known = ", ".join(analysis.OF_A_FRAME)
+        if name not in _METHODS:
+            known = ", ".join(_METHODS)
             raise AttributeError(f"frame.dns has no analysis {name!r}; there are {known}")
         function = getattr(analysis, name)
         return wraps(function)(partial(function, self._frame))
 
     def __dir__(self) -> list[str]:
-        return sorted(analysis.OF_A_FRAME)
+        return sorted(_METHODS)
 
     def __repr__(self) -> str:
-        return f"<frame.dns of {len(self._frame):,} rows: {', '.join(analysis.OF_A_FRAME)}>"
+        return f"<frame.dns of {len(self._frame):,} rows: {', '.join(_METHODS)}>"
 
 
 if not isinstance(getattr(pd.DataFrame, "dns", None), type):  # reloading must not warn of an override

@@ -85,7 +85,7 @@ class Tally:
             }
         )
         order = table.assign(same=table["change"].isna())
-        order = order.sort_values(["same", "count", "qname", "qtype"], ascending=[True, False, True, True])
+        order = order.sort_values(["same", "count", "qname", "qtype", "list", "rule"], ascending=[True, False, *[True] * 4])
         return order.drop(columns="same").reset_index(drop=True)
 
     def by_client(self) -> Result:

@@ -32,8 +32,13 @@ def add_parsers(commands: Any) -> None:
     formats.set_defaults(run=formats_command)
 
 
-def read_command(args: argparse.Namespace, show: Callable[[str], object] | None = None) -> int:
-    """Run `dnsnb read`; return the exit status. Raises LogFormatError or SettingError with one line for the user."""
+def read_command(
+    args: argparse.Namespace, show: Callable[[str], object] | None = None, change: Callable[[Any], Any] | None = None
+) -> int:
+    """Run `dnsnb read`; return the exit status. Raises LogFormatError or SettingError with one line for the user.
+
+    `change` makes another Arrow table of each that is written.
+    """
     show = show or _print
     settings = {
         "format": args.format, "tz": getattr(args, "tz", None), "year": getattr(args, "year", None),
@@ -42,7 +47,7 @@ def read_command(args: argparse.Namespace, show: Callable[[str], object] | None 
     sources: list[Any] = [sys.stdin.buffer if f == "-" else f for f in args.files]
     try:
         if args.out:
-            return _convert(sources, Path(args.out), settings, show)
+            return _convert(sources, Path(args.out), settings, show, change)
         from dnsnb.formats import read_log
 
         frame = read_log(sources, **settings)
@@ -67,7 +72,13 @@ def formats_command(args: argparse.Namespace | None = None, show: Callable[[str]
     return 0
 
 
-def _convert(sources: list[Any], out: Path, settings: dict[str, Any], show: Callable[[str], object]) -> int:
+def _convert(
+    sources: list[Any],
+    out: Path,
+    settings: dict[str, Any],
+    show: Callable[[str], object],
+    change: Callable[[Any], Any] | None,
+) -> int:
     """Write a log elsewhere in a stream; the target appears whole or not at all."""
     from dnsnb.formats import reading
     from dnsnb.formats.report import ImportReport
@@ -79,7 +90,8 @@ def _convert(sources: list[Any], out: Path, settings: dict[str, Any], show: Call
     report = ImportReport()
     partial = out.with_name(f".{out.name}.partial")
     try:
-        writer(reading.tables(sources, reading.Options(**settings), report, ordered=False), partial)
+        tables = reading.tables(sources, reading.Options(**settings), report, ordered=False)
+        writer(map(change, tables) if change is not None else tables, partial)
         partial.replace(out)
     finally:
         partial.unlink(missing_ok=True)
