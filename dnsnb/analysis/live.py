@@ -5,16 +5,28 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from dnsnb.analysis.beacons import Beacons
+from dnsnb.analysis.bursts import Bursts
+from dnsnb.analysis.domains import Domains, Leaks, NameFeatures
+from dnsnb.analysis.newly_seen import NewlySeen
 from dnsnb.analysis.streaming import State, Stream
 from dnsnb.analysis.traffic_states import CacheHits, Latencies, Rates, Rcodes, Tops
+from dnsnb.analysis.tunnels import Tunnels
 
 #: analysis -> what makes the state of its incremental twin, by the same parameters
 TWINS: dict[str, Callable[..., State]] = {
+    "beacons": Beacons,
+    "bursts": Bursts,
     "cache_hits": CacheHits,
+    "domains": Domains,
     "latency": Latencies,
+    "leaks": Leaks,
+    "name_features": NameFeatures,
+    "newly_seen": NewlySeen,
     "rate": Rates,
     "rcodes": Rcodes,
     "top": Tops,
+    "tunnels": Tunnels,
 }
 
 
