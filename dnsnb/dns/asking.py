@@ -22,7 +22,7 @@ class Asked(NamedTuple):
     transport: str
     began: float
     arrived: int
-    reply: Once
+    reply: Callable[[bytes], None]
     verdict: Verdict
     alias: Alias | None = None
 

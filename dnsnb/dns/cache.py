@@ -29,7 +29,7 @@ class Entry:
         self.refreshing = False
         self.replaced = False
         self.retry_at = 0.0  # until then it serves, ended as it is: its upstreams were asked a moment ago
-        self.memos: list[Memo] = []  # replies made from it, which end when it is replaced
+        self.memos: list[Memo] | None = None  # replies made from it, which end when it is replaced
 
 
 class Memo(Protocol):
@@ -111,21 +111,21 @@ class Cache:
 
     def restore(self, question: Question, entry: Entry) -> None:
         """Take an entry as it is, such as one from before a restart."""
-        answer = entry.answer
-        old = self._entries.pop(question, None)
-        if old is not None:
+        answer, entries = entry.answer, self._entries
+        if question in entries:
+            old = entries.pop(question)
             self.bytes -= len(old.answer.body) + _OVERHEAD
             old.replaced = True
-            for memo in old.memos:
+            for memo in old.memos or ():
                 memo.until = 0.0
-        self._entries[question] = entry
+        entries[question] = entry
         if answer.rcode == wire.NXDOMAIN:
             if len(self._cuts) > self.limit_entries:
                 self._cuts = {q.qname for q, held in self._entries.items() if held.answer.rcode == wire.NXDOMAIN}
             self._cuts.add(question.qname)
         self.bytes += len(answer.body) + _OVERHEAD
-        while len(self._entries) > self.limit_entries or self.bytes > self.limit_bytes:
-            _, gone = self._entries.popitem(last=False)
+        while len(entries) > self.limit_entries or self.bytes > self.limit_bytes:
+            _, gone = entries.popitem(last=False)
             self.bytes -= len(gone.answer.body) + _OVERHEAD
             self.evictions += 1
         self.version += 1

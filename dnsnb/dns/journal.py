@@ -39,7 +39,6 @@ class Record:
         qclass: int,
         status: str,
         rcode: int | None,
-        *,
         answer: Answer | None = None,
         list: str | None = None,  # noqa: A002 - the column's name
         rule: str | None = None,

@@ -18,8 +18,9 @@ PADDING, BLOCK = 12, 468  # RFC 7830, RFC 8467 4.1
 
 _RR = struct.Struct("!HHIH")
 _TTL = struct.Struct("!I")
-_COUNTS = struct.Struct("!HHHH")
+_HEAD = struct.Struct("!5H")
 _OPT_HEAD = b"\0\0\x29" + UDP_LIMIT.to_bytes(2)
+_OPT, _OPT_DO = _OPT_HEAD + bytes(6), _OPT_HEAD + b"\0\0\x80\0\0\0"
 
 
 class Answer:
@@ -94,6 +95,40 @@ class Answer:
         return bytes(out)
 
 
+class AddressAnswer(Answer):
+    """Addresses of the very name that was asked, each with a pointer to it: what is in the body is read when wanted."""
+
+    __slots__ = ()
+
+    def __init__(self, body: bytes, question: Question, ancount: int, ttl: int, ad: bool, upstream: str | None) -> None:
+        self.rcode = self.nscount = self.arcount = 0
+        self.body = body
+        self.qname = question.qname
+        self.qtype = question.qtype
+        self.ancount = ancount
+        self.ttl = ttl
+        self.keep = ttl
+        self.ad = ad
+        self.ede = None
+        self.ede_text = ""
+        self.upstream = upstream
+        self._texts = None
+
+    @property
+    def names(self) -> tuple[bytes, ...]:  # type: ignore[override]
+        return (self.qname,)
+
+    @property
+    def ttls(self) -> tuple[tuple[int, int], ...]:  # type: ignore[override]
+        body, step = self.body, len(self.body) // self.ancount
+        return tuple((at, int.from_bytes(body[at : at + 4])) for at in range(6, len(body), step))
+
+    @property
+    def addresses(self) -> tuple[bytes, ...]:  # type: ignore[override]
+        body, step = self.body, len(self.body) // self.ancount
+        return tuple(body[at + 12 : at + step] for at in range(0, len(body), step))
+
+
 def render(
     query: Query,
     answer: Answer,
@@ -109,10 +144,17 @@ def render(
     records (RFC 2181 9). An extended error (RFC 8914) goes out only with an OPT; padding only to who padded, and where
     it hides something (RFC 8467: DoT and DoH).
     """
-    body = answer.aged(age, fixed)
+    body = answer.body if age <= 0 and fixed is None else answer.aged(age, fixed)
     opt = b""
+    limit = UDP_LIMIT
     edns = query.edns
-    if edns is not None:
+    if edns is None:
+        limit = 512
+    elif ede is None and answer.ede is None and not edns.options and answer.rcode < 16:
+        opt = _OPT_DO if edns.do else _OPT
+        limit = min(max(512, edns.size), UDP_LIMIT)
+    else:
+        limit = min(max(512, edns.size), UDP_LIMIT)
         code = ede if ede is not None else answer.ede
         options = b""
         if code is not None:
@@ -126,14 +168,12 @@ def render(
     flags = 0x8080 | (query.flags & 0x0110) | (answer.rcode & 15)
     if answer.ad and query.wants_ad:
         flags |= 0x0020
-    counts = (1, answer.ancount, answer.nscount, answer.arcount + (1 if opt else 0))
-    if transport == "udp":
-        limit = min(max(512, edns.size), UDP_LIMIT) if edns is not None else 512
-        if 12 + len(query.asked) + len(body) + len(opt) > limit:
-            flags |= 0x0200
-            body = b""
-            counts = (1, 0, 0, 1 if opt else 0)
-    return query.id + flags.to_bytes(2) + _COUNTS.pack(*counts) + query.asked + body + opt
+    additional = answer.arcount + 1 if opt else answer.arcount
+    if transport == "udp" and 12 + len(query.asked) + len(body) + len(opt) > limit:
+        head = _HEAD.pack(flags | 0x0200, 1, 0, 0, 1 if opt else 0)
+        return query.id + head + query.asked + opt
+    head = _HEAD.pack(flags, 1, answer.ancount, answer.nscount, additional)
+    return query.id + head + query.asked + body + opt
 
 
 def make_answer(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import struct
 
 from dnsnb.dns import wire
-from dnsnb.dns.message import Answer, make_answer
+from dnsnb.dns.message import AddressAnswer, Answer, make_answer
 from dnsnb.dns.records import Record, plain_rdata, read_records
 from dnsnb.dns.wire import Question
 from dnsnb.errors import WireError
@@ -19,6 +19,8 @@ TTL_LIMIT = 0x7FFFFFFF
 
 _RR = struct.Struct("!HHIH")
 _TTL = struct.Struct("!I")
+_HEAD = struct.Struct("!5H")
+_TYPE_CLASS = struct.Struct("!HH")
 # How a record of the question's own name begins (a pointer to it, type, class), its data's length, its whole length.
 _SHAPES = {
     (wire.A, wire.IN): (b"\xc0\x0c\0\x01\0\x01", b"\0\x04", 16),
@@ -37,7 +39,7 @@ def read_answer(
     """
     if len(message) < 12:
         raise WireError("shorter than a header")
-    flags, qdcount, ancount, nscount, arcount = struct.unpack_from("!5H", message, 2)
+    flags, qdcount, ancount, nscount, arcount = _HEAD.unpack_from(message, 2)
     if not flags & 0x8000 or flags & 0x7800:
         raise WireError("not a response to a query")
     if qdcount != 1 or not matches(message, question):
@@ -133,50 +135,31 @@ def _addresses_alone(
         message[end : end + 3] != b"\0\0\x29" or message[end + 5] or message[end + 9 : end + 11] != b"\0\0"
     ):
         return None
-    ttls = []
-    addresses = []
-    changed = False
+    patched = None
     smallest = TTL_LIMIT
     for at in range(start, end, step):
         if message[at : at + 6] != head or message[at + 10 : at + 12] != length:
             return None
         ttl = int.from_bytes(message[at + 6 : at + 10])
-        left = min(_ttl(ttl), ttl_cap)
-        if left and left < ttl_floor:
-            left = ttl_floor
-        if left != ttl:
-            changed = True
-        if left < smallest:
-            smallest = left
-        ttls.append((at + 6 - start, left))
-        addresses.append(message[at + 12 : at + step])
-    body = message[start:end]
-    if changed:
-        patched = bytearray(body)
-        for offset, left in ttls:
-            _TTL.pack_into(patched, offset, left)
-        body = bytes(patched)
-    return Answer(
-        0,
-        body,
-        qname=question.qname,
-        qtype=question.qtype,
-        counts=(ancount, 0, 0),
-        ttls=tuple(ttls),
-        ttl=smallest,
-        keep=smallest,
-        ad=bool(flags & 0x0020),
-        names=(question.qname,),
-        addresses=tuple(addresses),
-    )
+        if not ttl_floor <= ttl <= ttl_cap:
+            left = min(_ttl(ttl), ttl_cap)
+            ttl = ttl_floor if left and left < ttl_floor else left
+            if patched is None:
+                patched = bytearray(message)
+            _TTL.pack_into(patched, at + 6, ttl)
+        if ttl < smallest:
+            smallest = ttl
+    body = message[start:end] if patched is None else bytes(patched[start:end])
+    return AddressAnswer(body, question, ancount, smallest, flags & 0x0020 != 0, None)
 
 
 def matches(message: bytes, question: Question) -> bool:
     """Whether a response's question section is this question, whatever the letters' case (RFC 5452 9.1, 4343)."""
     end = 12 + len(question.qname)
-    if message[12:end].lower() != question.qname:
+    name = message[12:end]
+    if name != question.qname and name.lower() != question.qname:
         return False
-    return message[end : end + 4] == question.qtype.to_bytes(2) + question.qclass.to_bytes(2)
+    return _TYPE_CLASS.unpack_from(message, end) == question[1:3] if len(message) >= end + 4 else False
 
 
 def _ttl(ttl: int) -> int:

@@ -127,24 +127,11 @@ class Replies:
         upstream: str | None = None,
     ) -> Record:
         """Return what the log keeps of a reply."""
-        question = query.question
-        code = ede if ede is not None else answer.ede
+        qname, qtype, qclass, _, _, _ = query.question
         return Record(
-            question.qname,
-            question.qtype,
-            question.qclass,
-            status,
-            answer.rcode,
-            answer=answer,
-            list=verdict.list,
-            rule=verdict.rule,
-            upstream=upstream,
-            ttl=ttl,
-            flags=int.from_bytes(reply[2:4]),
-            ede=code,
-            query_bytes=query.size,
-            response_bytes=len(reply),
-        )
+            qname, qtype, qclass, status, answer.rcode, answer, verdict.list, verdict.rule, upstream, ttl,
+            reply[2] << 8 | reply[3], ede if ede is not None else answer.ede, query.size, len(reply),
+        )  # fmt: skip
 
     def may_memo(self, peer: Peer) -> bool:
         """Whether a reply to the bytes in `key` may be remembered; makes room for it."""

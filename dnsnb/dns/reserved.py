@@ -5,6 +5,8 @@ No I/O; knows wire and message. `SPECIAL_USE` is the whole table, and the place 
 
 from __future__ import annotations
 
+from collections.abc import Container
+
 from dnsnb.dns import wire
 from dnsnb.dns.message import Answer, make_answer
 from dnsnb.dns.wire import Question, text_to_name
@@ -49,7 +51,7 @@ def _last_label(name: bytes) -> bytes:
 _TOPS = tuple({_last_label(name) for name in _TABLE})  # nearly every name ends in none of these
 
 
-def special_answer(question: Question, routed: frozenset[bytes] = frozenset()) -> Answer | None:
+def special_answer(question: Question, routed: Container[bytes] = ()) -> Answer | None:
     """Return our own answer to a special-use name, or None. `routed` suffixes have an upstream of their own."""
     name = question.qname
     if not name.endswith(_TOPS):

@@ -45,6 +45,9 @@ _RR = struct.Struct("!HHIH")
 _QUESTION = struct.Struct("!HH")
 MAX_RECORDS_IN_QUERY = 2  # an OPT, and a TSIG that we don't check
 MAX_OPTIONS = 32
+MAX_PLAIN_OPTS = 256
+_ONE_QUESTION = b"\0\1\0\0\0\0\0"
+_new = tuple.__new__  # a named tuple's own constructor costs three times as much
 
 
 class Question(NamedTuple):
@@ -67,6 +70,9 @@ class Edns(NamedTuple):
     size: int
     do: bool
     options: tuple[tuple[int, bytes], ...]
+
+
+_plain_opts: dict[bytes, Edns] = {}  # OPT records without options, by their bytes
 
 
 class Query(NamedTuple):
@@ -105,6 +111,10 @@ def read_query(wire: bytes) -> Query:
     length = len(wire)
     if length < 12:
         raise BadQuery(b"")
+    if wire[2] < 8 and wire[4:11] == _ONE_QUESTION and wire[11] < 2:
+        plain = _read_plain(wire, length)
+        if plain is not None:
+            return plain
     _, flags, qdcount, ancount, nscount, arcount = _HEADER.unpack_from(wire)
     if flags & 0x8000:
         raise BadQuery(b"")
@@ -139,11 +149,47 @@ def read_query(wire: bytes) -> Query:
                 if ttl & 0x00FF0000:
                     raise BadQuery(_badvers(wire, end))
                 edns = Edns(size, bool(ttl & 0x8000), options)
+                if not options and rest - 11 == end and rest == length:
+                    if len(_plain_opts) >= MAX_PLAIN_OPTS:
+                        _plain_opts.clear()
+                    _plain_opts[wire[end:]] = edns
             rest += rdlength
     except (IndexError, struct.error, WireError):
         raise BadQuery(error_reply(wire, FORMERR)) from None
     question = Question(wire[12:at].lower(), qtype, qclass, edns is not None and edns.do, bool(flags & 0x0010))
     return Query(wire[:2], flags, wire[12:end], question, edns, length)
+
+
+def _read_plain(wire: bytes, length: int) -> Query | None:
+    """Read the commonest query: one question, and no OPT or one without options that was seen before; else None."""
+    at = 12
+    try:
+        while label := wire[at]:
+            if label > 63:
+                return None
+            at += label + 1
+    except IndexError:
+        return None
+    end = at + 5
+    if at > 266 or end > length:
+        return None
+    edns = None
+    if wire[11]:
+        edns = _plain_opts.get(wire[end:])
+        if edns is None:
+            return None
+    question = _new(
+        Question,
+        (
+            wire[12 : at + 1].lower(),
+            wire[at + 1] << 8 | wire[at + 2],
+            wire[at + 3] << 8 | wire[at + 4],
+            edns is not None and edns.do,
+            wire[3] & 0x10 != 0,
+            "",
+        ),
+    )
+    return _new(Query, (wire[:2], wire[2] << 8 | wire[3], wire[12:end], question, edns, length))
 
 
 def error_reply(wire: bytes, rcode: int) -> bytes:
@@ -226,7 +272,8 @@ def read_name(wire: bytes, at: int) -> tuple[bytes, int]:
 
 
 _HOST = re.compile(rb"[a-z0-9_-]+")
-_HOSTS = re.compile(rb"[a-z0-9_.-]+")
+_HOST_OCTETS = b"abcdefghijklmnopqrstuvwxyz0123456789_-."
+_DOTTED = bytes(46 if 0 < n < 45 else 0 if n == 46 else n + 32 if 65 <= n <= 90 else n for n in range(256))
 
 
 def name_to_text(name: bytes) -> str:
@@ -237,14 +284,24 @@ def name_to_text(name: bytes) -> str:
     >>> name_to_text(b"\x0bwww.blocked\x04test\x00")
     'www\\.blocked.test'
     """
+    at = count = longest = 0
+    try:
+        while length := name[at]:
+            if length > longest:
+                longest = length
+            count += 1
+            at += length + 1
+    except IndexError:
+        longest = 255
+    if longest < 45 and at == len(name) - 1:  # a length octet is no letter, digit or hyphen: each becomes a dot
+        text = name[1:-1].translate(_DOTTED)
+        if text.count(b".") == count - 1 and not text.translate(None, _HOST_OCTETS):
+            return text.decode()
     labels = []
     at = 0
     while at < len(name) and (length := name[at]):
         labels.append(name[at + 1 : at + 1 + length].lower())
         at += length + 1
-    joined = b".".join(labels)
-    if _HOSTS.fullmatch(joined) and joined.count(b".") == len(labels) - 1:
-        return joined.decode()
     return ".".join([label.decode() if _HOST.fullmatch(label) else _label_text(label) for label in labels]) or "."
 
 
@@ -333,10 +390,8 @@ def make_query(
 ) -> bytes:
     """Return a query message with ID 0, RD set and an OPT (payload 1232, RFC 9715) that carries no options."""
     flags = 0x0100 | (0x0020 if ad else 0) | (0x0010 if cd else 0)
-    head = _HEADER.pack(0, flags, 1, 0, 0, 1)
-    return (
-        head
-        + qname
-        + _QUESTION.pack(qtype, qclass)
-        + (b"\0\0\x29\x04\xd0\0\0\x80\0\0\0" if do else b"\0\0\x29\x04\xd0\0\0\0\0\0\0")
-    )
+    opt = _OPT_DO if do else _OPT
+    return _HEADER.pack(0, flags, 1, 0, 0, 1) + qname + _QUESTION.pack(qtype, qclass) + opt
+
+
+_OPT, _OPT_DO = b"\0\0\x29\x04\xd0\0\0\0\0\0\0", b"\0\0\x29\x04\xd0\0\0\x80\0\0\0"

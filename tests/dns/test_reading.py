@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dnsnb.dns import reading
+from dnsnb.dns.message import Answer
 from dnsnb.dns.reading import read_answer
 from dnsnb.dns.wire import Question
 from dnsnb.errors import WireError
@@ -33,7 +34,7 @@ def record(qtype: int, ttl: int, data: bytes, owner: bytes = b"\xc0\x0c", rclass
 
 
 def fields(answer: Any) -> dict[str, Any]:
-    return {name: getattr(answer, name) for name in type(answer).__slots__ if name != "_texts"} | {
+    return {name: getattr(answer, name) for name in Answer.__slots__ if name != "_texts"} | {
         "texts": answer.texts()
     }
 
