@@ -18,8 +18,8 @@ from dnsnb.analysis.newly_seen import newly_seen
 from dnsnb.analysis.nonexistent import nxdomain, search_suffixes
 from dnsnb.analysis.oddities import odd_queries
 from dnsnb.analysis.profiles import profile, profile_diff
-from dnsnb.analysis.rebinding import rebinding
 from dnsnb.analysis.pseudonyms import pseudonymise
+from dnsnb.analysis.rebinding import rebinding
 from dnsnb.analysis.repeats import retries, storms
 from dnsnb.analysis.result import Result
 from dnsnb.analysis.sessions import page_loads, sessions

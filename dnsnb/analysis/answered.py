@@ -62,5 +62,13 @@ def addresses(answers: str) -> tuple[Address, ...]:
 
 
 def leads_inside(address: Address) -> bool:
-    """Whether an address is of the space of RFC 6890 that lies inside: private, shared, loopback, link-local, none."""
-    return is_inside(address.packed)
+    """Whether an address is of the space of RFC 6890 that lies inside: private, shared, loopback, link-local.
+
+    0.0.0.0/8 and :: are not: they are what blocked names are answered with.
+    """
+    return is_inside(address.packed) and not names_nobody(address)
+
+
+def names_nobody(address: Address) -> bool:
+    """Whether an address can be nobody's: 0.0.0.0/8 and ::."""
+    return address.packed[0] == 0 and (address.version == 4 or address.is_unspecified)

@@ -22,7 +22,8 @@ MOST_EVENTS = 2_000_000
 _SECOND = 1_000_000
 COLUMNS = (
     "client", "domain", "verdict", "score", "regularity", "period_s", "jitter", "lost", "chance", "ttl_explained",
-    "ttl_s", "asks", "times_score", "sizes_score", "histogram_score", "duration_score", "fisher_p", "first", "last",
+    "ttl_s", "asks", "prevalence", "times_score", "sizes_score", "histogram_score", "duration_score", "fisher_p",
+    "first", "last",
 )  # fmt: skip
 
 
@@ -32,6 +33,7 @@ def beacons(
     *,
     fewest: int = 12,
     together_s: int = 2,
+    shortest_s: float = 10.0,
     ignore: Iterable[str] = IGNORED,
 ) -> Result:
     """Return the `n` most regular pairs of client and registered domain, those that chance doesn't explain first.
@@ -41,14 +43,16 @@ def beacons(
     of the gaps that are alike, about `period_s` seconds, `jitter` (0-1) around it; `lost` (0-1) asks are missing;
     `chance` is how many pairs as regular as this one random times would give, `fisher_p` Fisher's g test. A client with
     a cache asks again when the TTL has ended: where most gaps are that, `ttl_explained` is true and `verdict` "ttl";
-    "beacon" where half of the gaps are alike, the chance is below 0.01 and no TTL explains them. `ttl_s` is the median.
+    "beacon" where half of the gaps are alike, `shortest_s` long at least (shorter ones are retries), the chance is
+    below 0.01 and no TTL explains them. `ttl_s` is the median,
+    `prevalence` the share of all clients that ask for the domain: what half of a network does is seldom malware.
 
     >>> from dnsnb import simulate
     >>> day = simulate.frame(hours=4, rate=0.1)
     >>> beacons(day, n=1)[["client", "domain", "verdict"]].to_dict("records")
     [{'client': '127.0.2.21', 'domain': 'quiet-harbor.example', 'verdict': 'beacon'}]
     """
-    params = _params(n, fewest, together_s, ignore)
+    params = _params(n, fewest, together_s, shortest_s, ignore)
     return _judged(_events(frame, params["ignore"]), params, 0)
 
 
@@ -68,10 +72,11 @@ class Beacons:
         *,
         fewest: int = 12,
         together_s: int = 2,
+        shortest_s: float = 10.0,
         ignore: Iterable[str] = IGNORED,
         events: int = 500_000,
     ) -> None:
-        self.params = _params(n, fewest, together_s, ignore) | {"events": events}
+        self.params = _params(n, fewest, together_s, shortest_s, ignore) | {"events": events}
         self._events = Gathered(
             ("client", "domain", "second"), ("octets",), ("ttl",), limit=events, worth=lambda table: table["second"]
         )
@@ -91,10 +96,11 @@ class Beacons:
         return _judged(self._events.table(), params, self.dropped)
 
 
-def _params(n: int | None, fewest: int, together_s: int, ignore: Iterable[str]) -> dict[str, Any]:
+def _params(n: int | None, fewest: int, together_s: int, shortest_s: float, ignore: Iterable[str]) -> dict[str, Any]:
     if fewest < 4:
         raise ValueError(f"fewest: {fewest!r}: must be at least 4: three gaps are the least that can be alike")
-    return {"n": n, "fewest": fewest, "together_s": together_s, "ignore": tuple(ignore)}
+    how = {"fewest": fewest, "together_s": together_s, "shortest_s": shortest_s}
+    return {"n": n, **how, "ignore": tuple(ignore)}
 
 
 def _events(frame: Any, ignore: tuple[str, ...]) -> pd.DataFrame:
@@ -146,8 +152,11 @@ def _judged(events: pd.DataFrame, params: dict[str, Any], dropped: int) -> Resul
     )
     table = pd.DataFrame(rows, columns=list(names))
     # so many places were looked at: chance had as many tries
+    askers = events.drop_duplicates(["client", "domain"])["domain"].value_counts()
+    everybody = max(1, events["client"].nunique())
+    table["prevalence"] = [askers[domain] / everybody for domain in table["domain"]]
     table["chance"] = [10.0 ** min(0.0, v) * len(table) for v in table["log10"]]
-    regular = (table["regularity"] >= 0.5) & (table["chance"] < 0.01)
+    regular = (table["regularity"] >= 0.5) & (table["chance"] < 0.01) & (table["period_s"] >= params["shortest_s"])
     explained = table["ttl_explained"].astype("bool")
     table["verdict"] = pd.Series(np.where(regular, np.where(explained, "ttl", "beacon"), ""), dtype="str")
     table["rank"] = np.where(regular, np.where(explained, 1, 0), 2)

@@ -25,6 +25,7 @@ def bursts(
     *,
     n: int | None = 20,
     least: float = 6.0,
+    fewest: int = 50,
     weight: float = 0.1,
 ) -> Result:
     """Return the `n` windows of `every` whose number of queries is furthest from what was usual, the furthest first.
@@ -33,15 +34,15 @@ def bursts(
     the time of day; `robust_z` is how far the count is from it, in units of 1.4826 MAD (never less than chance, or a
     usual handful of questions, gives); `ewma_z` how far from the exponentially weighted mean of what came before
     (Roberts 1959, `weight`). Both are signed: minus is a lull. `verdict` is "burst" or "lull" where both are beyond
-    `least`, and the count half as much again or more, or half or less. With `by` each value of a column (the 1,000 most
-    frequent) has its own series.
+    `least`, and the count half as much again or more (and `fewest` more at least), or half or less. With `by` each
+    value of a column (the 1,000 most frequent) has its own series.
 
     >>> from dnsnb import simulate
     >>> day = simulate.frame(hours=4, rate=0.2, infected=[simulate.Burst(start=7200)])
     >>> bursts(day, by="client")[["client", "verdict"]].head(1).to_dict("records")
     [{'client': '127.0.2.11', 'verdict': 'burst'}]
     """
-    params = _params(every, by, n, least, weight)
+    params = _params(every, by, n, least, fewest, weight)
     return _judged(_counted(frame, every, by), params)
 
 
@@ -61,10 +62,11 @@ class Bursts:
         *,
         n: int | None = 20,
         least: float = 6.0,
+        fewest: int = 50,
         weight: float = 0.1,
         windows: int = 100_000,
     ) -> None:
-        self.params = _params(every, by, n, least, weight) | {"windows": windows}
+        self.params = _params(every, by, n, least, fewest, weight) | {"windows": windows}
         self.needs = ("time", *([by] if by else []))
         self._counts = Gathered(("series", "window"), limit=windows, worth=lambda table: table["window"])
 
@@ -82,13 +84,13 @@ class Bursts:
         return _judged(self._counts.table(), {k: v for k, v in self.params.items() if k != "windows"})
 
 
-def _params(every: str, by: str | None, n: int | None, least: float, weight: float) -> dict[str, Any]:
+def _params(every: str, by: str | None, n: int | None, least: float, fewest: int, weight: float) -> dict[str, Any]:
     window_us(every)
     if not 0 < weight < 1:
         raise ValueError(
             f"weight: {weight!r}: must be between 0 and 1: the part that the newest window has in the mean"
         )
-    return {"every": every, "by": by, "n": n, "least": least, "weight": weight}
+    return {"every": every, "by": by, "n": n, "least": least, "fewest": fewest, "weight": weight}
 
 
 def _counted(frame: Any, every: str, by: str | None) -> pd.DataFrame:
@@ -121,9 +123,8 @@ def _judged(counts: pd.DataFrame, params: dict[str, Any]) -> Result:
     table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(empty)
     both = np.minimum(table["robust_z"].abs(), table["ewma_z"].abs())
     agree = np.sign(table["robust_z"]) == np.sign(table["ewma_z"])
-    more = (
-        agree & (table["robust_z"] >= least) & (table["ewma_z"] >= least) & (table["count"] >= 1.5 * table["expected"])
-    )
+    more = agree & (table["robust_z"] >= least) & (table["ewma_z"] >= least)
+    more &= table["count"] >= np.maximum(1.5 * table["expected"], table["expected"] + params["fewest"])
     less = agree & (table["robust_z"] <= -least) & (table["ewma_z"] <= -least)
     less &= table["count"] <= 0.5 * table["expected"]
     table["verdict"] = pd.Series(np.where(more, "burst", np.where(less, "lull", "")), dtype="str")

@@ -30,7 +30,8 @@ def dga_behaviour(
     the log, so that search suffixes and typing errors below real domains don't count; single labels (browsers' probes),
     blocked names and `ignore` neither. `nx_share` is of all domains asked in the window; `entropy` the mean of their
     labels, bits a character; `shared_with` the other clients that asked half of the same (Antonakakis et al., USENIX
-    Security 2012: those have the same malware). `verdict` is "dga" from `fewest` domains and a score of 0.5 on.
+    Security 2012: those have the same malware). `verdict` is "dga" from `fewest` domains, a score of 0.5 and a
+    `nx_share` of 0.05 on.
 
     >>> from dnsnb import simulate
     >>> day = simulate.frame(hours=4, rate=0.2, threats=False, infected=[simulate.Dga(start=7200)])
@@ -74,10 +75,11 @@ def _judged(groups: pd.DataFrame, step: int, params: dict[str, Any]) -> Result:
     labels = labels.assign(entropy=label_entropy(labels["domain"].str.split(".").str[0].tolist()))
     walks["entropy"] = labels.groupby(keys, sort=True)["entropy"].mean().to_numpy(dtype="float64")
     walks["score"] = (
-        0.75 * ramp(np.log10(walks["nx_domains"].clip(lower=1)), np.log10(5), np.log10(50))
-        + 0.25 * ramp(walks["entropy"], 2.4, 3.1)
+        0.6 * ramp(np.log10(walks["nx_domains"].clip(lower=1)), np.log10(5), np.log10(50))
+        + 0.2 * ramp(walks["entropy"], 2.4, 3.1) + 0.2 * ramp(walks["nx_share"], 0.02, 0.3)
     ).round(3) if len(walks) else pd.Series(dtype="float64")  # fmt: skip
-    sure = (walks["nx_domains"] >= fewest) & (walks["score"] >= 0.5)
+    # a resolver for many has its share of dead names too
+    sure = (walks["nx_domains"] >= fewest) & (walks["score"] >= 0.5) & (walks["nx_share"] >= 0.05)
     walks["verdict"] = pd.Series(np.where(sure, "dga", ""), dtype="str")
     of = {key: set(names) for key, names in missing[missing["client"].notna()].groupby(keys, sort=True)["domain"]}
     walks["shared_with"] = _shared(of, list(zip(walks["client"], walks["window"], strict=True)), fewest)

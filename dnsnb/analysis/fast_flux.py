@@ -20,6 +20,8 @@ from dnsnb.errors import SettingError
 
 #: Holz et al., Measuring and Detecting Fast-Flux Service Networks (NDSS 2008): f = 1.32 nA + 18.54 nASN
 OF_ADDRESS, OF_NETWORK, THRESHOLD = 1.32, 18.54, 142.38
+#: by design like fast flux: volunteers' clocks all over the world
+FLUX_LIKE = (*IGNORED, "pool.ntp.org")
 COLUMNS = (
     "domain", "qname", "verdict", "score", "flux", "addresses", "networks", "prefixes", "ttl_s", "answers", "clients",
     "client", "queries", "first", "last",
@@ -84,13 +86,14 @@ def networks(asn: Any) -> Networks:
 
 
 def fast_flux(
-    frame: Any, asn: Any = None, *, n: int | None = 20, most_ttl_s: int = 1800, ignore: Iterable[str] = IGNORED
+    frame: Any, asn: Any = None, *, n: int | None = 20, most_ttl_s: int = 1800, ignore: Iterable[str] = FLUX_LIKE
 ) -> Result:
     """Return the names with the most addresses in the most networks, by Holz's `flux` = 1.32 nA + 18.54 nASN.
 
     `asn` is a table of networks (see `networks`); without one no data can tell the AS, and `networks` counts /16 (IPv6:
-    /32) prefixes in their place, of which a content network has many too. `verdict` is "fast flux" where `flux` is
-    above 142.38 and the TTL at most `most_ttl_s`; `score` is flux / (flux + 142.38). `answers` are distinct answers.
+    /32) prefixes in their place, of which a content network has many too. `verdict` is "fast flux" (without a table:
+    "candidate") where `flux` is above 142.38 and the TTL at most `most_ttl_s`; `score` is flux / (flux + 142.38).
+    `answers` are distinct answers.
 
     >>> from dnsnb import simulate
     >>> day = simulate.frame(hours=24, rate=0.1, infected=[simulate.FastFlux()])
@@ -111,7 +114,9 @@ def fast_flux(
             rows.append((asked[0].domain, qname, "", *_measured(every, table), *_asked(asked)))
     found = pd.DataFrame(rows, columns=list(COLUMNS))
     short = found["ttl_s"].isna() | (found["ttl_s"] <= most_ttl_s)
-    found["verdict"] = np.where((found["flux"].astype("float64") > THRESHOLD) & short, "fast flux", "")
+    found["verdict"] = np.where(
+        (found["flux"].astype("float64") > THRESHOLD) & short, "fast flux" if table is not None else "candidate", ""
+    )
     flagged = int(found["verdict"].ne("").sum())
     found = found.sort_values(["verdict", "flux", "qname"], ascending=[False, False, True])
     found = found.head(len(found) if n is None else n).reset_index(drop=True)

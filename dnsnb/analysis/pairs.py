@@ -13,9 +13,10 @@ import numpy as np
 import pandas as pd
 
 from dnsnb.analysis.native import collected, columns_of, lazy, since_epoch_us
+from dnsnb.names import registered_domain
 
-#: what is asked for by its nature, not by anybody's choice: addresses backwards, and multicast names
-IGNORED = ("arpa", "local")
+#: what is asked for by nobody's choice: addresses backwards, multicast names, search suffixes of no domain
+IGNORED = ("arpa", "local", "localdomain")
 #: octets that a question has around its name and first octet: header, type and class
 QUERY_OVERHEAD = 12 + 2 + 4
 
@@ -70,8 +71,6 @@ def with_domains(groups: pd.DataFrame, ignore: Iterable[str]) -> pd.DataFrame:
 
     `ignore` are domains, with all below them.
     """
-    from dnsnb.names import registered_domain
-
     codes, names = pd.factorize(groups["qname"], sort=False)
     domains = np.empty(len(names) + 1, dtype="object")
     domains[: len(names)] = list(registered_domain(list(names)))

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dnsnb.analysis.answered import addresses, by_answer, leads_inside
+from dnsnb.analysis.answered import addresses, by_answer, leads_inside, names_nobody
 from dnsnb.analysis.native import window_us
 from dnsnb.analysis.pairs import IGNORED, as_time, with_domains
 from dnsnb.analysis.result import Result, result
 
 #: names that are not public: RFC 6761, 6762, 7686, 8375, 9476; and what routers call their network
 PRIVATE_NAMES = (
-    *IGNORED, "localhost", "localdomain", "lan", "home", "internal", "intranet", "private", "corp", "onion", "alt",
+    *IGNORED, "localhost", "lan", "home", "internal", "intranet", "private", "corp", "onion", "alt",
     "home.arpa",
 )  # fmt: skip
 COLUMNS = (
@@ -27,11 +27,12 @@ COLUMNS = (
 def rebinding(frame: Any, *, n: int | None = 20, within: str = "1h", ignore: Iterable[str] = PRIVATE_NAMES) -> Result:
     """Return the public names that were answered with an address of the inside, by client, the surest first.
 
-    The inside is what of RFC 6890's table leads there: private, shared, loopback, link-local and unspecified addresses.
-    `verdict` is "rebinding" where the same name had pointed outside at most `within` before (`switched_after_s`, from
-    the last answer outside to the first inside; score 1 where that is no more than its TTL and a minute), "mixed"
-    where one answer holds both, and "inside" where it never pointed anywhere else, which is the habit of companies
-    and of some devices too. `ignore` are names that may.
+    The inside is what of RFC 6890's table leads there: private, shared, loopback and link-local addresses. 0.0.0.0 and
+    :: are the answers of blocked names, and left out; IPv4 and IPv6 are looked at apart. `verdict` is "rebinding" where
+    the same name had pointed outside at most `within` before (`switched_after_s`, from the last answer outside to the
+    first inside; score 1 where that is no more than its TTL and a minute), "mixed" where one answer holds both, and
+    "inside" where it never pointed anywhere else, which is the habit of companies and of some devices too. `ignore`
+    are names that may.
 
     >>> from dnsnb import simulate
     >>> hour = simulate.frame(hours=1, rate=0.2, infected=[simulate.Rebinding(start=1800)])
@@ -41,12 +42,19 @@ def rebinding(frame: Any, *, n: int | None = 20, within: str = "1h", ignore: Ite
     ignore = tuple(ignore)
     limit = window_us(within)
     groups = by_answer(frame, ("A", "AAAA"))
-    found = [addresses(text) for text in groups["answers"]]
-    groups["in"] = [next((str(a) for a in of if leads_inside(a)), None) for of in found]
-    groups["out"] = [next((str(a) for a in of if not leads_inside(a)), None) for of in found]
-    suspects = groups.loc[groups["in"].notna(), ["client", "qname"]].drop_duplicates()
-    groups = with_domains(groups.merge(suspects, on=["client", "qname"]), ignore)
-    rows = [_row(of, limit) for _, of in groups.groupby(["client", "qname"], sort=True)]
+    # by family: that a name has a local IPv6 address beside a public IPv4 one is no turn
+    parts = []
+    for version in (4, 6):
+        found = [
+            [a for a in addresses(text) if a.version == version and not names_nobody(a)] for text in groups["answers"]
+        ]
+        of = groups.assign(version=version)
+        of["in"] = [next((str(a) for a in some if leads_inside(a)), None) for some in found]
+        of["out"] = [next((str(a) for a in some if not leads_inside(a)), None) for some in found]
+        suspects = of.loc[of["in"].notna(), ["client", "qname"]].drop_duplicates()
+        parts.append(of[of["in"].notna() | of["out"].notna()].merge(suspects, on=["client", "qname"]))
+    looked = with_domains(pd.concat(parts, ignore_index=True), ignore)
+    rows = [_row(of, limit) for _, of in looked.groupby(["client", "qname", "version"], sort=True)]
     params = {"n": n, "within": within, "ignore": ignore}
     names = list(COLUMNS)
     table = pd.DataFrame(rows, columns=names)
