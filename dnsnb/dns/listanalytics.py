@@ -33,6 +33,8 @@ class Hits:
 
     def add(self, lists: Sequence[str | None], rules: Sequence[str | None]) -> None:
         """Count a batch of the log."""
+        if lists.count(None) == len(lists):  # nothing was blocked, nor allowed by a list
+            return
         for key, times in Counter(zip(lists, rules, strict=True)).items():
             name, rule = key
             if name is None:

@@ -6,10 +6,23 @@ import threading
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+import orjson
 
 from dnsnb import schema
 from dnsnb.dns.journal import LogBatch
 from dnsnb.drivers.columns import slice_columns
+
+
+class _Held(NamedTuple):
+    """A batch as JSON: lists of a hundred thousand rows would be walked by every full run of the cycle collector."""
+
+    data: bytes
+    count: int
+    first_id: int
+    last_id: int
+    last_time: int
 
 
 class MemoryLog:
@@ -21,7 +34,7 @@ class MemoryLog:
     def __init__(self, limit: int = 100_000) -> None:
         self.limit = limit
         self.last_id = 0
-        self._batches: deque[LogBatch] = deque()
+        self._batches: deque[_Held] = deque()
         self._held = 0
         self._lock = threading.Lock()
 
@@ -32,10 +45,12 @@ class MemoryLog:
     def append(self, batch: LogBatch) -> None:
         if not batch.count:
             return
+        columns = batch.columns
+        held = _Held(orjson.dumps(columns), batch.count, columns["id"][0], columns["id"][-1], columns["time"][-1])
         with self._lock:
-            self._batches.append(batch)
+            self._batches.append(held)
             self._held += batch.count
-            self.last_id = batch.columns["id"][-1]
+            self.last_id = held.last_id
             while self._held - self._batches[0].count >= self.limit and len(self._batches) > 1:
                 self._held -= self._batches.popleft().count
 
@@ -49,22 +64,22 @@ class MemoryLog:
         oldest_first: bool = False,
     ) -> Iterator[schema.Columns]:
         with self._lock:
-            batches = list(self._batches)
+            batches = list(enumerate(self._batches))
             over = self._held - self.count  # rows of the oldest batch that are above the limit
-        parts = []
-        for number, batch in enumerate(batches):
-            ids = batch.columns["id"]
+        for number, batch in batches if oldest_first else reversed(batches):
+            if (after is not None and batch.last_id <= after) or (before is not None and batch.first_id >= before):
+                continue
+            columns: schema.Columns = orjson.loads(batch.data)
+            ids = columns["id"]
             start = max(over if number == 0 else 0, 0 if after is None else bisect_left(ids, after + 1))
             end = len(ids) if before is None else bisect_left(ids, before)
             if start < end:
-                parts.append((batch, start, end))
-        for batch, start, end in parts if oldest_first else reversed(parts):
-            yield slice_columns(batch.columns, start, end)
+                yield slice_columns(columns, start, end)
 
     def expire(self, older_than: int) -> int:
         gone = 0
         with self._lock:
-            while self._batches and self._batches[0].columns["time"][-1] < older_than:
+            while self._batches and self._batches[0].last_time < older_than:
                 batch = self._batches.popleft()
                 self._held -= batch.count
                 gone += batch.count

@@ -31,10 +31,13 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 TICK_SECONDS = 0.05  # while somebody is connected, and queries come
+BUSY_TICK_SECONDS = 0.004  # at least that, while so many come that a batch would grow beyond `STEP_ROWS`
 QUIET_TICK_SECONDS = 0.09  # while none come: the first is still told within a tenth of a second
 IDLE_TICK_SECONDS = 0.5  # while nobody is: the log driver still gets its rows
 INFO_SECONDS = 1.0
-STEP_ROWS = 4096  # rows taken from the journal before the loop gets its turn
+#: Rows of a batch. Fewer than the containers (700) after which the cycle collector comes: larger ones cost half as much
+#: again a row, by its runs over what is only passing through, and by whole runs over a notebook's heap.
+STEP_ROWS = 512
 NEWEST_ROWS = 200
 NEWEST_NAMES = 200
 MAX_DELTA_NAMES = 1000  # above, an edit is told as the list's new state
@@ -112,15 +115,18 @@ class DNSEventService:
     async def _tick_forever(self) -> None:
         loop = asyncio.get_running_loop()
         journal = self.engine.journal
-        busy = False
+        busy = TICK_SECONDS
+        rows = 0
         while True:
-            wait = (TICK_SECONDS if busy else QUIET_TICK_SECONDS) if self.responder.streams else IDLE_TICK_SECONDS
+            if rows:  # so long that not quite a batch gathers
+                busy = min(TICK_SECONDS, max(BUSY_TICK_SECONDS, busy * 0.8 * STEP_ROWS / rows))
+            wait = (busy if rows else QUIET_TICK_SECONDS) if self.responder.streams else IDLE_TICK_SECONDS
             timer = loop.call_later(wait, self._wake.set)
             await self._wake.wait()
             timer.cancel()
             self._wake.clear()
-            busy = bool(journal.rows or journal.dropped)
-            if not (busy or self._status_dirty or self._clock() >= self._info_due):
+            rows = len(journal.rows)
+            if not (rows or journal.dropped or self._status_dirty or self._clock() >= self._info_due):
                 continue
             try:
                 await self.tick()
