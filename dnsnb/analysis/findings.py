@@ -6,18 +6,19 @@ Pure: frames in, findings out.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Any
 
 import narwhals as nw
 import pandas as pd
 
 from dnsnb.analysis.facts import Facts
+from dnsnb.analysis.hunt import hunt
 from dnsnb.analysis.native import collected, columns_of, lazy
+from dnsnb.analysis.questions import SEPARATOR, with_answer_text
 
 MOST = 12
 EVIDENCE_ROWS = 5
-_SHOWN = ("time", "client", "qname", "qtype", "rcode", "status")
+_SHOWN = ("time", "client", "qname", "qtype", "rcode", "status", "answers")
 _WORDS = {
     "tunnel": "Data hidden in names (tunnel)",
     "beacon": "Clockwork queries (beacon)",
@@ -39,21 +40,27 @@ class Finding:
     evidence: pd.DataFrame
 
 
-def findings(frame: Any, facts: Facts, rate: pd.DataFrame | None, latency: pd.DataFrame | None) -> list[Finding]:
-    """Return what looks wrong, the gravest first; what can't be told for want of a column is left out."""
+def findings(
+    frame: Any, facts: Facts, rate: pd.DataFrame | None, latency: pd.DataFrame | None
+) -> tuple[list[Finding], list[str]]:
+    """Return what looks wrong, the gravest first, and notes on what could not be looked for."""
     found = [*_upstreams(latency), *_failures(frame, facts), *_holes(rate), *_flood(frame, facts)]
-    found += _hunted(frame)
-    return sorted(found, key=lambda finding: _LEVELS.index(finding.level))[:MOST]
+    hunted, notes = _hunted(frame, facts)
+    found += hunted
+    return sorted(found, key=lambda finding: _LEVELS.index(finding.level))[:MOST], notes
 
 
 def rows_of(frame: Any, *where: Any, n: int = EVIDENCE_ROWS) -> pd.DataFrame:
-    """Return the first rows of a log that match, with the columns that people look at."""
+    """Return the first rows of a log (`with_answer_text`) that match, with the columns that people look at."""
     have = columns_of(frame)
     shown = [name for name in _SHOWN if name in have]
     rows = lazy(frame, *shown).filter(*where)
     if "time" in have:
         rows = rows.sort("time")
-    return collected(rows.head(n))
+    found = collected(rows.head(n))
+    if "answers" in found:
+        found["answers"] = found["answers"].str.replace(SEPARATOR, ", ", regex=False)
+    return found
 
 
 def _upstreams(latency: pd.DataFrame | None) -> list[Finding]:
@@ -120,26 +127,39 @@ def _flood(frame: Any, facts: Facts) -> list[Finding]:
     for client, qname, count in top.itertuples(index=False, name=None):
         if count >= 0.2 * facts.rows:
             text = f"{client} asked {count:,} times for {qname}: {count / facts.rows:.0%} of the whole log"
-            evidence = rows_of(frame, nw.col("client") == client, nw.col("qname") == qname)
+            evidence = rows_of(with_answer_text(frame), nw.col("client") == client, nw.col("qname") == qname)
             found.append(Finding("medium", "One question over and over", text, evidence))
     return found
 
 
-def _hunted(frame: Any) -> list[Finding]:
-    hunt = getattr(import_module("dnsnb.analysis"), "hunt", None)
-    if hunt is None or not {"qname", "client", "time"} <= set(columns_of(frame)):
-        return []
+def _hunted(frame: Any, facts: Facts) -> tuple[list[Finding], list[str]]:
+    if not {"qname", "client", "time"} <= set(facts.columns) or facts.first is None:
+        return [], ["Nothing was hunted for: that needs time, client and qname."]
+    hunted = hunt(frame)
+    left_out = hunted.attrs.get("left_out", {})
     found = []
-    for row in hunt(frame).head(MOST).to_dict("records"):
+    rows = with_answer_text(frame) if len(hunted) else frame
+    for row in hunted.head(MOST).to_dict("records"):
         score = float(row["score"])
         level = "high" if score >= 0.8 else "medium" if score >= 0.5 else "low"
         who, what = ("" if pd.isna(row[name]) else str(row[name]) for name in ("client", "domain"))
-        text = " → ".join(part for part in (who, what) if part) + f": {row['evidence']}"
+        when = span(row["first"], row["last"], facts.zone)
+        text = " → ".join(part for part in (who, what) if part) + f": {row['evidence']}{when}"
         where = [nw.col("client") == who] if who else []
         if what:
             where.append((nw.col("qname") == what) | nw.col("qname").fill_null("").str.ends_with("." + what))
-        elif row["what"] == "dga" and "rcode" in columns_of(frame):
+        elif row["what"] == "dga" and "rcode" in facts.columns:
             where.append(nw.col("rcode") == "NXDOMAIN")
-        evidence = rows_of(frame, *where) if where else pd.DataFrame()
+        evidence = rows_of(rows, *where) if where else pd.DataFrame()
         found.append(Finding(level, _WORDS.get(row["what"], str(row["what"]).capitalize()), text, evidence))
-    return found
+    notes = [f"Not looked for: {what} ({why.splitlines()[0]})." for what, why in left_out.items()]
+    return found, notes
+
+
+def span(first: Any, last: Any, zone: str) -> str:
+    """Return from when to when something was, in brackets; nothing where it isn't known."""
+    if pd.isna(first) or pd.isna(last):
+        return ""
+    one, other = (pd.Timestamp(t).tz_convert(zone) for t in (first, last))
+    ended = f"{other:%H:%M:%S}" if one.date() == other.date() else f"{other:%b %d %H:%M:%S}"
+    return f" ({one:%b %d %H:%M:%S} to {ended})"

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from dnsnb.analysis.summary import Summary
 
 _ROWS = 12
+_OPEN = 2  # findings whose evidence is unfolded at first
+_SHORT = 26  # characters that are never broken
 _CSP = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 _DARK = """--ground:#0f1419;--card:#182028;--line:#2d3742;--text:#e3e9ef;--soft:#9aa7b4;--bar:#5aa9e0;--track:#232d37;
 --high:#ff7b72;--medium:#e3a63f;--low:#79b8ff;--fine:#57c785"""
@@ -158,10 +160,10 @@ def _wrong(findings: list[Finding]) -> str:
     if not findings:
         return _section("What looks wrong", '<p class="fine">Nothing that is looked for here was found.</p>')
     out = []
-    for finding in findings:
+    for number, finding in enumerate(findings):
         evidence = ""
         if len(finding.evidence):
-            opened = " open" if finding.level == "high" else ""
+            opened = " open" if number < _OPEN else ""
             rows = "1 row" if len(finding.evidence) == 1 else f"{len(finding.evidence)} rows"
             evidence = f"<details{opened}><summary>Evidence, {rows}</summary>{table(finding.evidence)}</details>"
         out.append(
@@ -208,7 +210,7 @@ def table(frame: pd.DataFrame, bar: str | None = None, inner: str | None = None)
         for place, name in enumerate(plain.columns):
             value = plain[name].iloc[number]
             shown = _text(cell(str(name), value))
-            kind = "n" if name in numbers else "t" if isinstance(value, pd.Timestamp) else ""
+            kind = "n" if name in numbers else "t" if isinstance(value, pd.Timestamp) or len(shown) <= _SHORT else ""
             if place == 0 and most > 0 and bar is not None:
                 parts = [plain[c].iloc[number] for c in (bar, inner) if c in plain.columns]
                 sizes = [0.0 if pd.isna(part) else 100 * float(part) / most for part in parts]

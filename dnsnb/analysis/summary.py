@@ -6,16 +6,18 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+import narwhals as nw
 import pandas as pd
 
+from dnsnb.analysis.domains import domains
 from dnsnb.analysis.facts import Facts, facts, with_zone
 from dnsnb.analysis.findings import Finding, findings
 from dnsnb.analysis.latency import latency
 from dnsnb.analysis.memory import cache_hits
-from dnsnb.analysis.native import lazy
+from dnsnb.analysis.native import collected, lazy
 from dnsnb.analysis.page import fragment, page
 from dnsnb.analysis.plaintext import as_text
-from dnsnb.analysis.result import Result
+from dnsnb.analysis.result import Result, result
 from dnsnb.analysis.traffic import rate, rcodes, top
 
 _STEPS = (("1s", 1), ("10s", 10), ("1min", 60), ("5min", 300), ("10min", 600), ("1h", 3600), ("6h", 21_600))
@@ -91,6 +93,12 @@ def summary(frame: Any, *, tz: str | None = None, title: str = "DNS report") -> 
     for name, column in (("Who", "client"), ("What", "qname"), ("Types", "qtype")):
         if column in have:
             parts[name] = top(frame, column)
+    if {"client", "client_name"} <= have:
+        parts["Who"] = _named(frame, parts["Who"])
+    if "client" in have:
+        found = domains(frame, 10)
+        shown = pd.DataFrame(found)[["domain", "queries", "share", "clients", "names"]]
+        parts["Domains"] = result(shown, "domains", found.read_as, found.attrs["chart"])
     if "status" in have:
         parts["Fates"] = top(frame, "status", 9)
     if "rcode" in have:
@@ -102,12 +110,22 @@ def summary(frame: Any, *, tz: str | None = None, title: str = "DNS report") -> 
         parts["From memory"]["time"] = parts["From memory"]["time"].dt.tz_convert(zone)
     if {"status", "rule"} <= have and figures.blocked:
         parts["Blocked by"] = top(frame, "rule")
-    wrong = findings(frame, figures, parts.get("When"), parts.get("How fast"))
+    wrong, more = findings(frame, figures, parts.get("When"), parts.get("How fast"))
     for finding in wrong:
         for name in finding.evidence.columns:
             if isinstance(finding.evidence[name].dtype, pd.DatetimeTZDtype):
                 finding.evidence[name] = finding.evidence[name].dt.tz_convert(zone)
-    return Summary(title, figures, parts, wrong, _notes(frame, figures))
+    return Summary(title, figures, parts, wrong, _notes(frame, figures) + more)
+
+
+def _named(frame: Any, clients: Result) -> Result:
+    """Put the clients' names beside their addresses, where the log knows some."""
+    rows = lazy(frame, "client", "client_name").filter(nw.col("client").is_in(clients["client"].tolist()))
+    known = collected(rows.filter(~nw.col("client_name").is_null()).group_by("client").agg(nw.col("client_name").max()))
+    if len(known):
+        names = dict(zip(known["client"], known["client_name"], strict=True))
+        clients.insert(1, "name", pd.Series([names.get(c) for c in clients["client"]], dtype="str"))
+    return clients
 
 
 def _notes(frame: Any, figures: Facts) -> list[str]:

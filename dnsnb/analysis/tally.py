@@ -85,7 +85,9 @@ class Tally:
             }
         )
         order = table.assign(same=table["change"].isna())
-        order = order.sort_values(["same", "count", "qname", "qtype", "list", "rule"], ascending=[True, False, *[True] * 4])
+        order = order.sort_values(
+            ["same", "count", "qname", "qtype", "list", "rule"], ascending=[True, False, *[True] * 4]
+        )
         return order.drop(columns="same").reset_index(drop=True)
 
     def by_client(self) -> Result:

@@ -10,7 +10,7 @@ import pandas as pd
 if TYPE_CHECKING:
     from dnsnb.analysis.facts import Facts
 
-_LONG = 90
+_LONG = 64
 
 
 def lead(figures: Facts) -> str:
