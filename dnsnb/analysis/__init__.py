@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dnsnb.analysis.beacons import beacons
 from dnsnb.analysis.bursts import bursts
+from dnsnb.analysis.bypass import bypass
 from dnsnb.analysis.clients import anonymity, chatty
+from dnsnb.analysis.cloaking import cloaking
 from dnsnb.analysis.compare import compare
 from dnsnb.analysis.dga_behaviour import dga_behaviour
 from dnsnb.analysis.domains import domains, leaks, name_features
@@ -26,6 +28,7 @@ from dnsnb.analysis.sessions import page_loads, sessions
 from dnsnb.analysis.sizes import amplification, ttls
 from dnsnb.analysis.streaming import Stream
 from dnsnb.analysis.summary import summary
+from dnsnb.analysis.trackers import trackers
 from dnsnb.analysis.traffic import rate, rcodes, top
 from dnsnb.analysis.tunnels import tunnels
 from dnsnb.analysis.validation import dnssec
@@ -37,8 +40,10 @@ OF_A_FRAME = (
     "anonymity",
     "beacons",
     "bursts",
+    "bypass",
     "cache_hits",
     "chatty",
+    "cloaking",
     "compare",
     "dga_behaviour",
     "dnssec",
@@ -66,6 +71,7 @@ OF_A_FRAME = (
     "storms",
     "summary",
     "top",
+    "trackers",
     "ttls",
     "tunnels",
 )
@@ -83,8 +89,10 @@ __all__ = [
     "anonymity",
     "beacons",
     "bursts",
+    "bypass",
     "cache_hits",
     "chatty",
+    "cloaking",
     "compare",
     "dga_behaviour",
     "dnssec",
@@ -114,6 +122,7 @@ __all__ = [
     "storms",
     "summary",
     "top",
+    "trackers",
     "ttls",
     "tunnels",
 ]

@@ -52,7 +52,8 @@ def collected(frame: Any) -> pd.DataFrame:
 
 def _plain(values: pd.Series, kind: Any) -> pd.Series:
     if isinstance(kind, nw.String | nw.Categorical | nw.Enum):
-        return values.astype("str")
+        # an empty one of its own: pandas can't merge what came without a chunk from Arrow
+        return values.astype("str") if len(values) else pd.Series([], dtype="str")
     if isinstance(kind, nw.Boolean):
         return values.astype("boolean" if values.hasnans else "bool")
     if isinstance(kind, nw.Datetime):

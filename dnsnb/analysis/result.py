@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from dnsnb.analysis.svg import Chart, bars, lines, paired, raster, stacked
+from dnsnb.analysis.svg import Chart, bars, lines, paired, raster, sankey, stacked
 
 
 class Result(pd.DataFrame):
@@ -40,6 +40,10 @@ class Result(pd.DataFrame):
         drawing = self.attrs.get("chart")
         if not drawing:
             raise ValueError(f"{self.attrs.get('analysis', 'this result')} has no plot: it is read as a table")
+        if drawing["kind"] == "sankey":
+            if backend == "matplotlib":
+                raise ValueError("backend: 'matplotlib': a Sankey diagram is drawn as SVG alone")
+            return self.chart(width)
         if backend != "svg":
             try:
                 return _matplotlib(self.drawn())
@@ -76,6 +80,9 @@ def _svg(frame: Result, width: int) -> Chart:
         names = [_label(frame, row, drawing["name"]) for row in range(len(frame))]
         series = {str(c): [None if pd.isna(v) else float(v) for v in frame[c]] for c in drawing["series"]}
         return paired(names, series, title=title, width=width, unit=drawing.get("unit", ""))
+    if drawing["kind"] == "sankey":
+        flows = [tuple(row) for row in frame[["stage", "source", "target", "count"]].itertuples(index=False)]
+        return sankey(flows, drawing["stages"], title=title, width=width)
     if drawing["kind"] == "raster":
         rows = drawing["series"]
         ends = [pd.to_datetime(end, unit="s", utc=True) for end in _ends(rows)]

@@ -191,6 +191,63 @@ def lines(
     return _drawing(width, top + plot + bottom, title, parts)
 
 
+def sankey(
+    flows: Sequence[tuple[int, str, str, int]], stages: Sequence[str], *, title: str = "", width: int = 640
+) -> Chart:
+    """Return ribbons of (stage, source, target, count) between neighbouring stages, the largest nodes on top."""
+    total = sum(count for stage, _, _, count in flows if not stage)
+    top, gap, bar, reach = 44 if title else 24, 6, 9, 300
+    if not total:
+        return _drawing(width, top + 24, title, [f'<text x="8" y="{top + 14}" opacity=".7">nothing to show</text>'])
+    sizes: list[dict[str, int]] = [{} for _ in stages]
+    for stage, source, target, count in flows:
+        sizes[stage][source] = sizes[stage].get(source, 0) + count
+        if stage + 1 == len(stages) - 1:
+            sizes[stage + 1][target] = sizes[stage + 1].get(target, 0) + count
+    height = reach + gap * max(len(nodes) for nodes in sizes)
+    scale = reach / total
+    step = (width - bar) / (len(stages) - 1)
+    places: list[dict[str, float]] = []
+    parts = []
+    for nodes in sizes:
+        y = float(top)
+        places.append({})
+        for name in sorted(nodes, key=lambda node: (-nodes[node], node)):
+            places[-1][name] = y
+            y += nodes[name] * scale + gap
+    leaving = [dict(place) for place in places]
+    arriving = [dict(place) for place in places]
+    colours = {name: _SERIES[n % len(_SERIES)] for n, name in enumerate(places[0])}
+    for stage, source, target, count in sorted(flows, key=lambda f: (f[0], places[f[0]][f[1]], places[f[0] + 1][f[2]])):
+        x1, x2, thick = step * stage + bar, step * (stage + 1), count * scale
+        y1, y2 = leaving[stage][source], arriving[stage + 1][target]
+        leaving[stage][source] += thick
+        arriving[stage + 1][target] += thick
+        middle = (x1 + x2) / 2
+        parts.append(
+            f'<path d="M{x1:.1f} {y1:.1f}C{middle:.1f} {y1:.1f} {middle:.1f} {y2:.1f} {x2:.1f} {y2:.1f}'
+            f'V{y2 + thick:.1f}C{middle:.1f} {y2 + thick:.1f} {middle:.1f} {y1 + thick:.1f} {x1:.1f} {y1 + thick:.1f}Z"'
+            f' fill="{colours.get(source, _SERIES[6])}" opacity=".35">'
+            f"<title>{escape(source)} → {escape(target)}: {_number(count)}</title></path>"
+        )
+    for number, nodes in enumerate(sizes):
+        x, last = step * number, number == len(stages) - 1
+        at, anchor = (x - 4, "end") if last else (x + bar + 4, "start")
+        parts.append(
+            f'<text x="{x + bar if last else x:.1f}" y="{top - 8}" text-anchor="{anchor}" opacity=".6">'
+            f"{escape(stages[number])}</text>"
+        )
+        for name, y in places[number].items():
+            tall = max(nodes[name] * scale, 0.8)
+            parts.append(
+                f'<rect x="{x:.1f}" y="{y:.1f}" width="{bar}" height="{tall:.1f}" '
+                f'fill="{colours.get(name, _SERIES[6])}"/>'
+                f'<text x="{at:.1f}" y="{y + tall / 2 + 4:.1f}" text-anchor="{anchor}">{escape(_cut(name, 26))} '
+                f'<tspan opacity=".65">{_number(nodes[name])}</tspan><title>{escape(name)}</title></text>'
+            )
+    return _drawing(width, top + height + 4, title, parts)
+
+
 def _drawing(width: int, height: float, title: str, parts: list[str]) -> Chart:
     head = f'<text x="0" y="14" opacity=".75">{escape(title)}</text>' if title else ""
     return Chart(
