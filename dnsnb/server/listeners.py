@@ -109,6 +109,7 @@ class UdpListener:
         self.engine = engine
         self.sock = sock
         self.unsent = 0
+        self._late: list[tuple[bytes, bytes]] = []
         self._loop = asyncio.get_running_loop()
         host = sock.getsockname()[0]
         read = self.on_readable
@@ -132,11 +133,22 @@ class UdpListener:
             if None in replies:
                 for index, reply in enumerate(replies):
                     if reply is None:
-                        send = partial(self._send, datagrams.address(index))
-                        engine.ask(queries[index], clients[index], "udp", send)
+                        engine.ask(queries[index], clients[index], "udp", partial(self._later, datagrams.place(index)))
             self.unsent += datagrams.send(replies)
             if len(queries) < mmsg.BATCH:
                 return
+
+    def _later(self, place: bytes, reply: bytes) -> None:
+        """Send what an upstream had to say, with all that comes in the same turn of the loop."""
+        if reply:
+            if not self._late:
+                self._loop.call_soon(self._send_late)
+            self._late.append((place, reply))
+
+    def _send_late(self) -> None:
+        late, self._late = self._late, []
+        if self.sock.fileno() >= 0:
+            self.unsent += self._datagrams.send_late(late)
 
     def on_readable(self) -> None:
         """Drain the socket one by one, where there are no batches."""

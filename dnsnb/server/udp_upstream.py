@@ -7,6 +7,7 @@ import random
 import socket
 
 from dnsnb.dns.upstream import Done
+from dnsnb.server import mmsg
 from dnsnb.server.stream_upstream import Ids, StreamUpstream
 
 SOCKETS = 32  # as many ports to guess among; more would make fewer answers come with each wake-up
@@ -23,7 +24,7 @@ class UdpUpstream:
     Each of the connected sockets has a random port of its own and is replaced after some use (RFC 5452 9.2).
     """
 
-    def __init__(self, name: str, host: str, port: int) -> None:
+    def __init__(self, name: str, host: str, port: int, *, batches: bool = True) -> None:
         self.name = name
         self.where = (host, port)
         self.wrong_ids = 0
@@ -31,34 +32,43 @@ class UdpUpstream:
         self._ids = Ids()
         self._ports: list[_Port] = []
         self._tcp: StreamUpstream | None = None
-        self._suspicious = False
         self._closed = False
+        self.batch = mmsg.Connected() if batches and mmsg.supported() else None
+        self._sending: _Port | None = None  # takes all questions of this turn of the loop
+        self._outgoing: list[bytes] = []
 
     def send(self, query: bytes, done: Done, deadline: float) -> None:
         """Send a query; the answer comes to `done`, a refusal as (None, why)."""
         if self._closed:
             done(None, "closed")
             return
-        try:
-            port = self._port()
-        except OSError as error:
-            self._loop.call_soon(done, None, f"{self.name}: {error.strerror or error}")
-            return
-        for _ in range(8):
+        port = self._sending
+        if port is None:
+            try:
+                port = self._sending = self._port()
+            except OSError as error:
+                self._loop.call_soon(done, None, f"{self.name}: {error.strerror or error}")
+                return
+            self._loop.call_soon(self._send_all)
+        ident = self._ids.take()
+        while ident in port.waiting:
             ident = self._ids.take()
-            if ident not in port.waiting:
-                break
         port.waiting[ident] = (query, done, deadline)
-        port.used += 1
+        self._outgoing.append(ident + query[2:])
+
+    def _send_all(self) -> None:
+        """Send what was asked for in this turn of the loop, from one port: the next turn has another."""
+        port, self._sending = self._sending, None
+        messages, self._outgoing = self._outgoing, []
+        if port is None or self._closed:
+            return
+        port.used += len(messages)
         if len(port.waiting) > MAX_IN_FLIGHT:
             port.forget(self._loop.time())
-        try:
-            port.sock.send(ident + query[2:])
-        except BlockingIOError:
-            pass  # as lost as on the way: the next try comes
-        except OSError as error:
-            port.waiting.pop(ident, None)
-            self._loop.call_soon(done, None, f"{self.name}: {error.strerror or error}")
+        for number, error in port.send(messages):
+            known = port.waiting.pop(messages[number][:2], None)
+            if known is not None:
+                known[1](None, f"{self.name}: {error.strerror or error}")
 
     def by_stream(self, query: bytes, done: Done, deadline: float) -> None:
         """Ask over TCP."""
@@ -121,34 +131,54 @@ class _Port:
             except OSError:
                 continue  # taken: another; in the end the system's choice
 
+    def send(self, messages: list[bytes]) -> list[tuple[int, OSError]]:
+        """Send messages; returns the positions of those that were refused, and why."""
+        if self.upstream.batch is not None and len(messages) > 1:
+            return self.upstream.batch.send(self.sock.fileno(), messages)
+        failed = []
+        for number, message in enumerate(messages):
+            try:
+                self.sock.send(message)
+            except BlockingIOError:
+                break  # as lost as on the way: the next try comes
+            except OSError as error:
+                failed.append((number, error))
+        return failed
+
     def on_readable(self) -> None:
-        receive, waiting = self.sock.recv, self.waiting
+        """Take the answers that wait, up to 64."""
         try:
-            for _ in range(64):
-                message = receive(65535)
-                known = waiting.get(message[:2])
-                if known is None or len(message) < 12:
-                    self.upstream.wrong_ids += 1
-                    self._guessed(message)
-                    continue
-                query, done, deadline = known
-                end = len(query) - 11  # our OPT is the last
-                if message[2] & 0x80 == 0 or message[12:end].lower() != query[12:end].lower():
-                    self.upstream.wrong_ids += 1
-                    self._guessed(message)
-                    continue
-                if message[2] & 0x02:  # cut: its data is not looked at
-                    del waiting[message[:2]]
-                    self.upstream.by_stream(query, done, deadline)
-                    continue
-                if message[4:6] == b"\0\0" or len(message) < end:
-                    continue
-                del waiting[message[:2]]
-                done(message, "")
+            if self.upstream.batch is not None:
+                for message in self.upstream.batch.receive(self.sock.fileno()):
+                    self.take(message)
+            else:
+                for _ in range(64):
+                    self.take(self.sock.recv(65535))
         except BlockingIOError:
             pass
         except OSError as error:  # ICMP: nobody is there
             self._refused(f"{self.upstream.name}: {error.strerror or error}")
+
+    def take(self, message: bytes) -> None:
+        """Give an answer to whoever waits for it; what is none is not looked at any further."""
+        waiting = self.waiting
+        known = waiting.get(message[:2])
+        if known is None or len(message) < 12:
+            self.upstream.wrong_ids += 1
+            self._guessed(message)
+            return
+        query, done, deadline = known
+        end = len(query) - 11  # our OPT is the last
+        asked = message[12:end]
+        if message[2] & 0x80 == 0 or (asked != query[12:end] and asked.lower() != query[12:end].lower()):
+            self.upstream.wrong_ids += 1
+            self._guessed(message)
+        elif message[2] & 0x02 or len(message) == mmsg.SIZE:  # cut, there or here: its data is not looked at
+            del waiting[message[:2]]
+            self.upstream.by_stream(query, done, deadline)
+        elif message[4:6] != b"\0\0" and len(message) >= end:
+            del waiting[message[:2]]
+            done(message, "")
 
     def _guessed(self, message: bytes) -> None:
         """Somebody answers what was not asked: whoever waits for that name is asked again over TCP."""
