@@ -15,6 +15,7 @@ from dnsnb.analysis.result import Result, result
 
 MOST_WINDOWS = 200_000
 MOST_SERIES = 1_000
+_MOST_CELLS = 3_000_000
 _DAY = 86_400_000_000
 
 
@@ -81,7 +82,10 @@ class Bursts:
         self._counts.absorb(other._counts)
 
     def result(self) -> Result:
-        return _judged(self._counts.table(), {k: v for k, v in self.params.items() if k != "windows"})
+        counts = self._counts.table()
+        if len(counts):  # a clock far ahead, or far behind, must not stop the stream
+            counts = counts[counts["window"] > counts["window"].max() - MOST_WINDOWS]
+        return _judged(counts, {k: v for k, v in self.params.items() if k != "windows"})
 
 
 def _params(every: str, by: str | None, n: int | None, least: float, fewest: int, weight: float) -> dict[str, Any]:
@@ -112,9 +116,13 @@ def _judged(counts: pd.DataFrame, params: dict[str, Any]) -> Result:
         first, last = int(counts["window"].min()), int(counts["window"].max())
         length = last - first + 1
         if length > MOST_WINDOWS:
-            raise ValueError(f"every: {every!r}: gives {length:,} windows; take a longer one")
+            begin, end = (pd.to_datetime(w * step, unit="us", utc=True) for w in (first, last))
+            why = f"gives {length:,} windows from {begin:%Y-%m-%d} to {end:%Y-%m-%d}; take a longer one, or fewer days"
+            raise ValueError(f"every: {every!r}: {why}")
         totals = counts.groupby("series", sort=True)["count"].sum()
-        kept = totals.sort_values(ascending=False, kind="stable").index[:MOST_SERIES]
+        kept = totals.sort_values(ascending=False, kind="stable").index[
+            : max(1, min(MOST_SERIES, _MOST_CELLS // length))
+        ]
         for name, of in counts[counts["series"].isin(kept)].groupby("series", sort=True):
             whole = np.zeros(length)
             whole[of["window"].to_numpy() - first] = of["count"].to_numpy()
@@ -189,9 +197,10 @@ def ewma_z(counts: Any, weight: float, floor: float = 1.0) -> Any:
     learned; of a burst no more than three deviations are learned, so that its second window is one too.
     """
     found = np.zeros(len(counts))
-    mean, variance = float(counts[0]) if len(counts) else 0.0, 0.0
-    for number, count in enumerate(counts):
-        away = float(count) - mean
+    values = np.asarray(counts, dtype="float64").tolist()
+    mean, variance = values[0] if values else 0.0, 0.0
+    for number, count in enumerate(values):
+        away = count - mean
         deviation = max(math.sqrt(max(variance, mean, 1.0)), floor)
         if number >= 10:
             found[number] = away / deviation

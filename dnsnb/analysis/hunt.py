@@ -62,7 +62,7 @@ def hunt(frame: Any, *, asn: Any = None, n: int | None = 50, ignore: Iterable[st
     found = _one(parts)
     try:
         found = _one([found, _bursts(frame, found, ignore).assign(what="burst")])
-    except MissingColumnError as error:
+    except (MissingColumnError, ValueError) as error:  # a log of years has too many minutes
         left_out["burst"] = str(error)
     found = _folded(found).sort_values(["score", "what", "domain", "client"], ascending=[False, True, True, True])
     total = len(found)

@@ -38,21 +38,23 @@ def regularity(gaps: Any) -> Regularity:
     n = len(ordered)
     if n < 3:
         return Regularity(0.0, math.nan, math.nan, math.nan, 0.0)
-    best: tuple[float, float, int, int] | None = None
+    best: tuple[bool, float, float, int, int] | None = None
     for factor in _FACTORS:
         ends = np.searchsorted(ordered, ordered * factor + 1e-9, side="right")
         begin = int(np.argmax(ends - np.arange(n)))
         end = int(ends[begin])
         share = (end - begin) / n
-        found = (_log10_chance(share, _at_random(factor), n), -share, begin, end)
+        # the narrowest may be the least likely and yet hold a part alone: half of the gaps come first
+        found = (share < 0.5, _log10_chance(share, _at_random(factor), n), -share, begin, end)
         if best is None or found < best:
             best = found
     assert best is not None
-    alike = ordered[best[2] : best[3]]
+    _, chance, share, begin, end = best
+    alike = ordered[begin:end]
     period = float(np.median(alike))
     low, high = np.quantile(alike, (0.05, 0.95))
     lost = 1 - n * period / float(ordered.sum())
-    return Regularity(-best[1], period, float((high - low) / 2 / period), min(1.0, max(0.0, lost)), best[0])
+    return Regularity(-share, period, float((high - low) / 2 / period), min(1.0, max(0.0, lost)), chance)
 
 
 def _at_random(factor: float) -> float:
