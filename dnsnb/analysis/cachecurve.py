@@ -15,7 +15,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dnsnb.analysis.native import columns_of, lazy, since_epoch_us
+from dnsnb.analysis.native import columns_of, lazy, with_windows
 from dnsnb.analysis.questions import batches, with_answer_text
 from dnsnb.analysis.result import Result, result
 from dnsnb.errors import SettingError
@@ -181,7 +181,7 @@ def _trace(frame: Any, negative_ttl: int, judge: Judge | None) -> tuple[np.ndarr
     rows = rows.filter(~nw.col("time").is_null() & ~nw.col("qname").is_null())
     if "status" in have:
         rows = rows.filter(nw.col("status").is_in(list(_ASKED)) | nw.col("status").is_null())
-    rows = rows.with_columns((since_epoch_us("time") // 1000).alias("ms"), nw.col("ttl").cast(nw.Float64)).drop("time")
+    rows = with_windows(rows, 1000, "ms").with_columns(nw.col("ttl").cast(nw.Float64)).drop("time")
     share, held, count = 1.0, [], 0
     for batch in batches(rows):
         table = pa.Table.from_batches([batch])

@@ -7,7 +7,7 @@ from typing import Any
 import narwhals as nw
 import pandas as pd
 
-from dnsnb.analysis.native import collected, columns_of, lazy, since_epoch_us, window_us
+from dnsnb.analysis.native import collected, columns_of, lazy, since_epoch_us, window_us, with_windows
 from dnsnb.analysis.result import Result, result
 
 COUNTED = ("cached", "stale", "forwarded")
@@ -27,7 +27,7 @@ def cache_hits(frame: Any, every: str | None = None) -> Result:
         rows = lazy(frame, "status").with_columns(nw.lit(0).alias("window"))
     else:
         rows = lazy(frame, "status", "time").filter(~nw.col("time").is_null())
-        rows = rows.with_columns((since_epoch_us("time") // window_us(every)).alias("window"))
+        rows = with_windows(rows, window_us(every))
     rows = rows.filter(nw.col("status").is_in(list(COUNTED)))
     rows = rows.with_columns(*((nw.col("status") == s).cast(nw.Int64).alias(s) for s in COUNTED))
     return cache_hits_result(collected(rows.group_by("window").agg(*(nw.col(s).sum() for s in COUNTED))), every)

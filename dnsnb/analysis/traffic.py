@@ -8,7 +8,7 @@ import narwhals as nw
 import pandas as pd
 
 from dnsnb.analysis.folding import NONE, folded, frequent_values, labelled
-from dnsnb.analysis.native import collected, columns_of, lazy, since_epoch_us, window_us
+from dnsnb.analysis.native import collected, columns_of, lazy, window_us, with_windows
 from dnsnb.analysis.result import Result, result
 
 
@@ -61,7 +61,7 @@ def rate(frame: Any, every: str = "1min", by: str | None = None, most: int = 12,
     step = window_us(every)
     rows = lazy(frame, "time", *([by] if by else [])).filter(~nw.col("time").is_null())
     keys = ["window", *([by, "folded"] if by else [])]
-    rows = rows.with_columns((since_epoch_us("time") // step).alias("window"))
+    rows = with_windows(rows, step)
     kept: list[Any] = []
     if by:
         kept, _ = frequent_values(rows, by, most)

@@ -15,7 +15,7 @@ import pandas as pd
 from dnsnb.analysis.cachecurve import NEGATIVE_TTL, Points, cache_curve, points_of
 from dnsnb.analysis.givenlists import Given, lists_of, policy_of
 from dnsnb.analysis.judging import SETTLED, Fate, Judge
-from dnsnb.analysis.native import columns_of, lazy, since_epoch_us
+from dnsnb.analysis.native import columns_of, lazy, with_windows
 from dnsnb.analysis.questions import counted, with_answer_text
 from dnsnb.analysis.result import Result, result
 from dnsnb.analysis.tally import Tally
@@ -202,7 +202,7 @@ def _keyed(frame: Any, judge: Judge) -> tuple[Any, list[str]]:
         if "rule" in have:
             rows = rows.with_columns(nw.when(blocked).then(nw.col("rule")).alias("rule"))
     if timed:
-        rows = rows.with_columns((since_epoch_us("time") // 60_000_000 * 60).alias("second"))
+        rows = with_windows(rows, 60_000_000, "minute").with_columns((nw.col("minute") * 60).alias("second"))
         keys.append("second")
     return rows.select(*keys), keys
 

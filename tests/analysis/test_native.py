@@ -1,0 +1,58 @@
+"""Large pandas frames are asked about by DuckDB: the same results, the same errors."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+from frame_kinds import as_kind, plain, rich_table
+
+from dnsnb import analysis
+from dnsnb.analysis import native
+from dnsnb.errors import MissingColumnError
+
+FRAME = as_kind(rich_table(), "pandas")
+ASKED: dict[str, dict[str, Any]] = {
+    "rate": {"by": "status"}, "top": {}, "latency": {}, "rcodes": {}, "cache_hits": {"every": "1min"}, "domains": {},
+    "nxdomain": {}, "tunnels": {}, "sessions": {}, "replay": {"blacklist": ["shop.example"]},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ASKED)
+def test_a_large_frame_gives_the_same(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    small = getattr(analysis, name)(FRAME, **ASKED[name])
+    monkeypatch.setattr(native, "LARGE", 1)
+    assert "duckdb" in type(native.nw.to_native(native.lazy(FRAME, "qname", "status"))).__module__
+    pd.testing.assert_frame_equal(plain(getattr(analysis, name)(FRAME, **ASKED[name])), plain(small), rtol=1e-4)
+
+
+def test_rows_keep_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    small = analysis.replay(FRAME, blacklist=["shop.example"]).rows()
+    monkeypatch.setattr(native, "LARGE", 1)
+    pd.testing.assert_frame_equal(analysis.replay(FRAME, blacklist=["shop.example"]).rows(), small)
+
+
+def test_what_duckdb_cannot_take_stays_with_pandas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(native, "LARGE", 1)
+    odd = pd.DataFrame({"qname": pd.Series(["a", 1, "a"], dtype=object)})
+    assert analysis.top(odd)["count"].tolist() == [2, 1]
+    with pytest.raises(MissingColumnError, match="client"):
+        analysis.top(odd, "client")
+
+
+@pytest.mark.parametrize("kind", ["pandas", "duckdb"])
+def test_windows_are_rounded_down(kind: str) -> None:
+    import duckdb
+    import pyarrow as pa
+
+    times = pd.to_datetime([-61_000_000, -1, 0, 59_999_999, 60_000_000], unit="us", utc=True).as_unit("us")
+    frame: Any = pd.DataFrame({"time": times})
+    if kind == "duckdb":
+        frame = duckdb.from_arrow(pa.Table.from_pandas(frame))
+    rows = native.with_windows(native.lazy(frame, "time"), 60_000_000)
+    assert native.collected(rows.select("window"))["window"].tolist() == [-2, -1, 0, 0, 1]
