@@ -6,7 +6,7 @@ READY := $(VENV)/.ready-dev
 SECONDS ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test check bench bench-dns bench-formats demo fuzz drill build clean
+.PHONY: help lab test check bench bench-dns bench-formats bench-analysis demo fuzz drill build clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -38,13 +38,16 @@ drill: $(READY)  ## kill -9 a server that writes, 50 times over; flood the view;
 demo: $(READY)  ## the main job in a terminal: SECONDS=60 of traffic, a live summary, the frame
 	$(BIN)/dnsnb demo --seconds $(SECONDS)
 
-bench: bench-dns bench-formats  ## measure side by side with the peers from Debian (apt-get install dnsperf dnsmasq-base unbound)
+bench: bench-dns bench-formats bench-analysis  ## measure side by side with the peers from Debian (apt-get install dnsperf dnsmasq-base unbound)
 
 bench-dns: $(READY)
 	$(BIN)/python tests/bench/dns.py --rounds 5 --seconds 3 --markdown tests/bench/RESULTS.md
 
 bench-formats: $(READY)
 	$(BIN)/python tests/bench/formats.py --markdown tests/bench/RESULTS.md
+
+bench-analysis: $(READY)
+	$(BIN)/python tests/bench/analysis.py --markdown tests/bench/RESULTS.md
 
 build: $(READY)  ## make the wheel and the sdist in dist/
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check build
