@@ -12,10 +12,11 @@ from typing import Any
 import anywidget
 import traitlets
 
-from dnsnb.notebook.assets import script, style
-from dnsnb.notebook.feed import Feed, loop
+from dnsnb.notebook.assets import packed, style
+from dnsnb.notebook.feed import Feed, commands_of
 from dnsnb.notebook.pacing import Pace
 from dnsnb.notebook.static_view import as_html, as_text
+from dnsnb.notebook.viewloop import loop
 
 PANELS = ("status", "chart", "bars", "table", "controls")
 DIMENSIONS = ("client", "domain", "qtype", "status", "upstream", "list")
@@ -25,10 +26,11 @@ class Dashboard(anywidget.AnyWidget):
     """The live view of a session.
 
     `panels` names the parts to show, in the order of `PANELS`; `dimensions` the headers that filter; `height` is the
-    table's in pixels. Closing it leaves the session as it is.
+    table's in pixels. Closing it leaves the session as it is. A source without a server (see `feed.Feed`) has `frame`,
+    `live` and, if it likes, `about`, a few words on where its rows come from: then no commands are offered.
     """
 
-    _esm = script("widget.js")
+    _esm = packed("widget.js")
     _css = style()
     _feed: Feed | None = None
     #: what paints the view alone, at most once a second: it survives a reload and goes into exports
@@ -56,7 +58,14 @@ class Dashboard(anywidget.AnyWidget):
         self.pace = Pace()
         self.cursor = -1
         super().__init__(
-            options={"panels": list(panels), "dimensions": list(dimensions), "most": most, "height": height}
+            options={
+                "panels": list(panels),
+                "dimensions": list(dimensions),
+                "most": most,
+                "height": height,
+                "commands": commands_of(session),
+                "about": str(getattr(session, "about", "")),
+            }
         )
         self.on_msg(self._enqueue)
         self._feed = loop().attach(session, self)
@@ -67,24 +76,30 @@ class Dashboard(anywidget.AnyWidget):
 
     def _on_message(self, message: dict[str, Any]) -> None:
         kind = message.get("t")
-        if self._feed is None or not isinstance(kind, str):
+        if kind == "selected":
+            data = message.get("data")
+            self.selection = data if isinstance(data, dict) else None
+        elif self._feed is None or not isinstance(kind, str):
             return
-        if kind == "ack":
+        elif kind == "ack":
             self.pace.ack(time.monotonic(), int(message.get("seq") or 0), bool(message.get("visible")))
         elif kind == "hello":
             visible = bool(message.get("visible"))
             if message.get("epoch") != self._feed.epoch or message.get("last") != self.pace.sent:
                 self.cursor = -1  # begin with everything
             self.pace.hello(visible)
-        elif kind == "selected":
-            data = message.get("data")
-            self.selection = data if isinstance(data, dict) else None
-        elif kind == "request":
+        elif kind == "request" and commands_of(self.session):
             loop().command(self._feed, self, message)
 
     def keep_snapshot(self, snapshot: dict[str, Any]) -> None:
         """Keep what paints the view after a reload or in an export; called from the view loop alone."""
         self.snapshot = snapshot
+
+    def finish(self) -> None:
+        """Stop feeding the view and leave it where it is, as last drawn and marked as closed."""
+        feed, self._feed = self._feed, None
+        if feed is not None:
+            loop().finish(feed, self)
 
     def close(self) -> None:
         """Take the view away from all front ends and stop feeding it."""

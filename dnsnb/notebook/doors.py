@@ -106,7 +106,7 @@ def _replace(old: Session, settings: Settings, where: Literal["thread", "process
     wanted = settings.changed(**{k: v for k, v in keep.items() if k not in given})
     _try_out(wanted, keep)
     before, before_where = old.settings.changed(**keep), old.where
-    old.close()
+    old.replace()
     try:
         session = _begin(wanted, where, rows)
     except DnsnbError:

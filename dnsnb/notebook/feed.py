@@ -1,34 +1,27 @@
 """From the event stream to the views of a session: the newest rows, each channel's state, frames when they are due.
 
-One thread serves all views of the process and writes all their traits; widget callbacks only put messages in its inbox.
+Served by `viewloop`, in its one thread; no widgets.
 """
 
 from __future__ import annotations
 
-import contextlib
-import logging
-import queue
 import secrets
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
 from dnsnb import schema
-from dnsnb.errors import CommandError, DnsnbError
-from dnsnb.notebook.frames_out import encode, tail
+from dnsnb.notebook.frames_out import encode, tail, with_domains
 from dnsnb.notebook.pacing import Budget, Pace
 from dnsnb.notebook.rates import Rates
-
-log = logging.getLogger(__name__)
 
 KEEP_ROWS = 20_000  # newest rows held for views that open or fall behind
 FRAME_ROWS = 4_000  # most rows in one frame; older ones are counted and told
 SNAPSHOT_ROWS = 40
 SNAPSHOT_EVERY = 1.0
-_METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
+ENDED = "the session is closed"  # static/view.js knows these words by the state `closed`
 _STATES = ("dns/status", "dns/info", "dns/log/", "dns/cache/", "dns/blacklist/", "dns/whitelist/")
 
 
@@ -40,10 +33,15 @@ class View(Protocol):
 
     def send(self, content: Any, buffers: list[bytes] | None = None) -> None: ...
     def keep_snapshot(self, snapshot: dict[str, Any]) -> None: ...
+    def close(self) -> None: ...
 
 
 class Feed:
-    """Rows and states of one session. `changed` is called, from any thread, when there is something new."""
+    """Rows and states of one session. `changed` is called, from any thread, when there is something new.
+
+    A session with a `client` is fed by its event stream. One without (`client` is missing or None) only has rows: its
+    `live`, a `LiveFrame`, passes them on, and its views offer no commands.
+    """
 
     def __init__(self, session: Any, changed: Callable[[], None]) -> None:
         self.session = session
@@ -60,17 +58,20 @@ class Feed:
         self._held = 0
         self._snapshot_at = -1e9
         self._snapshot_dirty = True
-        sse = session.client.sse
-        self._subscriptions = [sse.subscribe(channel, self._on_state) for channel in _STATES]
-        self._subscriptions.append(sse.subscribe("dns/log/event", self._on_rows))
-        self._watch = sse.on_connection_change(self._on_connection)
-        if sse.is_connected:
+        self._sse = session.client.sse if commands_of(session) else None
+        if self._sse is None:
             self.connection = {"state": "open", "reason": ""}
-        self._seed()
+            self._subscriptions: list[Any] = [session.live.pass_on(_Rows(self))]
+            return
+        self._subscriptions = [self._sse.subscribe(channel, self._on_state) for channel in _STATES]
+        self._subscriptions.append(self._sse.subscribe("dns/log/event", self._on_rows))
+        self._subscriptions.append(self._sse.on_connection_change(self._on_connection))
+        if self._sse.is_connected:
+            self.connection = {"state": "open", "reason": ""}
+        self.seed(session.frame)
 
-    def _seed(self) -> None:
-        """Begin with what the session's frame holds; rows that came by the stream meanwhile are not taken twice."""
-        frame = self.session.frame
+    def seed(self, frame: Any) -> None:
+        """Begin with the rows of a frame; those that came by the stream meanwhile are not taken twice."""
         with self._lock:
             first = min((min(c["id"]) for _, c in self._batches if c.get("id")), default=None)
             if first is not None:
@@ -86,9 +87,13 @@ class Feed:
     def _on_rows(self, event: Any) -> None:
         data = event.data
         columns = data.get("columns") or {k: [v] for k, v in data.items() if k in schema.NAMES}
+        self.take(columns, data.get("dropped") or 0)
+
+    def take(self, columns: schema.Columns, dropped: int = 0) -> None:
+        """Take in a batch of rows, in whatever thread it came."""
         count = len(columns.get("time") or [])
         with self._lock:
-            self.dropped += data.get("dropped") or 0
+            self.dropped += dropped
             if count:
                 self._batches.append((self._rows, columns))
                 self._rows += count
@@ -107,7 +112,9 @@ class Feed:
 
     def _states(self, names: Iterable[str] = _STATES) -> dict[str, Any]:
         """What the stream says of these channels now, deltas applied."""
-        found = ((name, self.session.client.sse.current(name)) for name in names)
+        if self._sse is None:
+            return {}
+        found = ((name, self._sse.current(name)) for name in names)
         return {name: data for name, data in found if data is not None}
 
     def _on_connection(self, state: str, reason: str = "") -> None:
@@ -115,6 +122,14 @@ class Feed:
             self.connection = {"state": str(state), "reason": str(reason or "")}
             self.dirty.add("connection")
         self._changed()
+
+    def finish(self, view: View) -> None:
+        """Send a view its last rows, and that nothing follows."""
+        self.connection = {"state": "closed", "reason": ENDED}
+        view_dirty(view).add("connection")
+        if view.pace.opened:
+            self._frame(view, time.monotonic())
+        view.keep_snapshot(self.snapshot())
 
     def open(self, view: View) -> None:
         """Serve a view from now on."""
@@ -179,7 +194,7 @@ class Feed:
             head["lost"] = over
             columns = {k: v[over:] for k, v in columns.items()}
             count = FRAME_ROWS
-        head["columns"], buffers = encode(columns)
+        head["columns"], buffers = encode(with_domains(columns))
         head["count"] = count
         head["seq"] = view.pace.sending(now)
         view.send(head, buffers)
@@ -197,17 +212,41 @@ class Feed:
                 "channels": channels,
                 "connection": self.connection,
                 "rates": [self.rates.pack(1, 300)],
-                "rows": {k: v for k, v in columns.items() if any(x is not None for x in v)},
+                "rows": {k: v for k, v in with_domains(columns).items() if any(x is not None for x in v)},
                 "totals": self.rates.recent(300),
             }
 
     def close(self) -> None:
         """Leave the stream."""
         for subscription in self._subscriptions:
-            subscription.close()
-        closer = getattr(self._watch, "close", self._watch)
-        if callable(closer):
-            closer()
+            closer = getattr(subscription, "close", subscription)
+            if callable(closer):
+                closer()
+
+
+class _Rows:
+    """A sink for `LiveFrame.pass_on`: what is there, then each batch."""
+
+    def __init__(self, feed: Feed) -> None:
+        self._feed = feed
+
+    def update(self, frame: Any) -> None:
+        self._feed.seed(frame)
+
+    def extend(self, columns: Any) -> None:
+        self._feed.take({name: _plain_list(values) for name, values in columns.items()})
+
+
+def _plain_list(values: Any) -> Any:
+    """A column as the stream gives it: Arrow's become lists, times among them µs since the epoch."""
+    if not hasattr(values, "to_pylist"):
+        return values
+    return (values.cast("int64") if str(values.type).startswith("timestamp") else values).to_pylist()
+
+
+def commands_of(session: Any) -> bool:
+    """Whether there is a server behind a session that takes commands."""
+    return getattr(session, "client", None) is not None
 
 
 def view_dirty(view: Any) -> set[str]:
@@ -233,130 +272,3 @@ def _join(batches: list[tuple[int, schema.Columns]], start: int) -> tuple[schema
         for name in names:
             joined[name].extend(columns.get(name) or [None] * rows)
     return joined, sum(rows for _, rows in parts)
-
-
-class ViewLoop:
-    """The thread that serves all views of the process; it lives while there is a view."""
-
-    def __init__(self) -> None:
-        self._inbox: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
-        self._feeds: list[Feed] = []
-        self._budget = Budget()
-        self._thread: threading.Thread | None = None
-        self._lock = threading.Lock()
-        self._woken = False
-        self._pool = ThreadPoolExecutor(4, thread_name_prefix="dnsnb-view-command")
-
-    def attach(self, session: Any, view: View) -> Feed:
-        """Begin to feed a view; views of one session share a feed."""
-        with self._lock:
-            feed = next((f for f in self._feeds if f.session is session), None)
-        if feed is None:
-            feed = Feed(session, self.wake)
-            with self._lock:
-                self._feeds.append(feed)
-        found = feed
-        self.call(lambda: found.open(view))
-        with self._lock:
-            self._ensure()
-        return feed
-
-    def detach(self, feed: Feed, view: View) -> None:
-        """Feed a view no more; the feed goes with its last view."""
-
-        def leave() -> None:
-            if view in feed.views:
-                feed.views.remove(view)
-            if not feed.views and feed in self._feeds:
-                with self._lock:
-                    self._feeds.remove(feed)
-                feed.close()
-
-        self.call(leave)
-
-    def call(self, action: Callable[[], None]) -> None:
-        """Run something in the loop's thread."""
-        self._inbox.put(action)
-
-    def wake(self) -> None:
-        """Look soon whether something is due."""
-        if not self._woken:
-            self._woken = True
-            self._inbox.put(None)
-
-    def command(self, feed: Feed, view: View, message: dict[str, Any]) -> None:
-        """Carry out a browser's request in a worker thread and send it the answer."""
-        self.work(lambda: _carry_out(feed.session, view, message))
-
-    def set_trait(self, widget: Any, name: str, value: Any) -> None:
-        """Set a widget's trait in the loop's thread, which is the only one that sets any."""
-        with self._lock:
-            self._inbox.put(lambda: setattr(widget, name, value))
-            self._ensure()
-
-    def _ensure(self) -> None:
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="dnsnb-views", daemon=True)
-            self._thread.start()
-
-    def work(self, action: Callable[[], None]) -> None:
-        """Run something that may take its time in a worker thread."""
-        with contextlib.suppress(RuntimeError):  # the interpreter is going down
-            self._pool.submit(action)
-
-    def _run(self) -> None:
-        wait: float | None = None
-        while True:
-            try:
-                action = self._inbox.get(timeout=wait)
-                self._woken = False
-                if action is not None:
-                    action()
-            except queue.Empty:
-                pass
-            except Exception:
-                log.exception("a view's message failed")
-            wait = None
-            now = time.monotonic()
-            for feed in list(self._feeds):
-                try:
-                    again = feed.serve(now, self._budget)
-                except Exception:
-                    log.exception("a view could not be served")
-                    again = 1.0
-                if again is not None:
-                    wait = again if wait is None else min(wait, again)
-            with self._lock:
-                if not self._feeds and self._inbox.empty():
-                    self._thread = None
-                    return
-
-
-def _carry_out(session: Any, view: View, message: dict[str, Any]) -> None:
-    reply: dict[str, Any] = {"t": "reply", "id": message.get("id")}
-    try:
-        method, path = str(message.get("method")), str(message.get("path"))
-        if method not in _METHODS or not path.startswith("/api/") or "/sse/stream" in path:
-            raise CommandError(400, "bad_request", f"{method} {path}: not a command of the view")
-        reply["value"] = session.client.request(method, path, message.get("body"))
-    except CommandError as error:
-        reply["error"] = {
-            "message": str(error),
-            "code": error.code,
-            "setting": error.setting,
-            "status": error.status,
-        }
-    except DnsnbError as error:
-        reply["error"] = {"message": str(error), "code": type(error).__name__}
-    except Exception as error:
-        log.exception("a view's command failed")
-        reply["error"] = {"message": f"{type(error).__name__}: {error}", "code": "internal"}
-    view.send(reply)
-
-
-def loop() -> ViewLoop:
-    """Return the process's one view loop: the message limit that it keeps is the process's too."""
-    return _LOOP
-
-
-_LOOP = ViewLoop()

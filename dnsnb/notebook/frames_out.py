@@ -1,6 +1,6 @@
 """What travels to the browser: a batch of rows as dictionary-encoded columns in binary buffers.
 
-Decides the wire format alone (`static/wire.js` reads it): no widgets, no threads.
+Decides the wire format alone (`static/wire.js` reads it), and each name's registered domain; no widgets, no threads.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from array import array
 from typing import Any
 
 from dnsnb import schema
+from dnsnb.names import registered_domain
 
 _TEXT = {"str", "category", "list"}
 _NULL_INT = -2147483648
@@ -43,6 +44,16 @@ def encode(columns: schema.Columns) -> Encoded:
             buffers.append(data)
         heads.append(head)
     return heads, buffers
+
+
+def with_domains(columns: schema.Columns) -> schema.Columns:
+    """Return the columns with `domain`: the registered domain of each name, or the name where nothing is registered."""
+    names = columns.get("qname")
+    if not names or "domain" in columns:
+        return columns
+    distinct = [name for name in dict.fromkeys(names) if name is not None]
+    found = {name: domain or name for name, domain in zip(distinct, registered_domain(distinct), strict=True)}
+    return {**columns, "domain": [found.get(name) for name in names]}
 
 
 def _text(values: list[Any], kind: str) -> tuple[dict[str, Any], bytes | None]:

@@ -18,8 +18,8 @@ from typing import Any
 
 import ipywidgets
 
-from dnsnb.notebook.feed import loop
 from dnsnb.notebook.static_view import escape
+from dnsnb.notebook.viewloop import loop
 
 
 class OwnPanel(ipywidgets.HTML):
@@ -70,6 +70,14 @@ class OwnPanel(ipywidgets.HTML):
             )
         except Exception as error:
             return f"<pre>{escape(type(error).__name__)}: {escape(error)}</pre>"
+
+    def finish(self) -> None:
+        """Draw it once more and then never again; it stays where it is."""
+        watch, self._watch = self._watch, None
+        if watch is not None:
+            watch.close()
+            loop().set_trait(self, "value", self._html())
+            loop().keep(self)
 
     def close(self) -> None:
         """Take the panel away and draw it no more."""

@@ -296,7 +296,8 @@ class Session:
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         if self._closed:
-            return {"text/plain": repr(self)}
+            view = self._views.get("dashboard")  # as it was when the session closed
+            return view._repr_mimebundle_(**kwargs) if view is not None else {"text/plain": repr(self)}
         return self.dashboard._repr_mimebundle_(**kwargs)
 
     # --- life ---
@@ -312,14 +313,28 @@ class Session:
         return self._closed
 
     def close(self) -> None:
-        """Leave the server, and end it if `start` made it; the frame stays. Closing twice is fine."""
-        if self._closed:
-            return
-        self._closed = True
+        """Leave the server, and end it if `start` made it. The frame stays, and so do the views, as last drawn.
+
+        Closing twice is fine.
+        """
+        self._end()
+
+    def replace(self) -> None:
+        """Close, and take the views away: another session comes in its place."""
+        self._end()
         with self._views_lock:
             views, self._views = list(self._views.values()), {}
         for view in views:
             view.close()
+
+    def _end(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        with self._views_lock:
+            views = list(self._views.values())
+        for view in views:
+            view.finish()
         self._feed.close()
         self.client.close()
         if self.handle is not None:

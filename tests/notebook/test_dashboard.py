@@ -170,7 +170,7 @@ def test_an_unseen_view_gets_no_frames(session: FakeSession, browser: Browser) -
     browser.wait(lambda m: m["t"] == "frame")
     browser.say(t="hello", epoch=browser.dashboard._feed.epoch, last=1, visible=False)  # type: ignore[union-attr]
     ready = threading.Event()
-    from dnsnb.notebook.feed import loop
+    from dnsnb.notebook.viewloop import loop
 
     loop().call(ready.set)
     assert ready.wait(5)
