@@ -93,16 +93,23 @@ def since_epoch_us(column: str) -> Any:
 def with_windows(rows: Any, step_us: int, name: str = "window") -> Any:
     """Return a lazy frame with `name`: the number since the epoch of the window of `step_us` that its `time` is in.
 
-    DuckDB is asked in its own words: what narwhals makes of the same takes it fifteen times as long.
+    With `step_us` 1 that is the time in microseconds. DuckDB and Spark are asked in their own words: what narwhals
+    makes of the same takes the first fifteen times as long, and the second not at all.
     """
     native = nw.to_native(rows)
-    if not type(native).__module__.startswith(("duckdb", "_duckdb")):
-        return rows.with_columns((since_epoch_us("time") // step_us).alias(name))
-    import duckdb
+    library = type(native).__module__.partition(".")[0]
+    if library in ("duckdb", "_duckdb"):
+        import duckdb
 
-    us = 'epoch_us("time")'
-    window = duckdb.SQLExpression(f"{us} // {step_us} - CAST({us} % {step_us} < 0 AS BIGINT)")
-    return nw.from_native(native.select(duckdb.StarExpression(), window.alias(name))).lazy()
+        us = 'epoch_us("time")'
+        window = duckdb.SQLExpression(f"{us} // {step_us} - CAST({us} % {step_us} < 0 AS BIGINT)")
+        return nw.from_native(native.select(duckdb.StarExpression(), window.alias(name))).lazy()
+    if library == "pyspark":
+        from pyspark.sql import functions
+
+        window = functions.expr(f"CAST(floor(unix_micros(time) / CAST({step_us} AS DECIMAL(20, 0))) AS BIGINT)")
+        return nw.from_native(native.withColumn(name, window)).lazy()
+    return rows.with_columns((since_epoch_us("time") // step_us).alias(name))
 
 
 def window_us(every: str) -> int:
