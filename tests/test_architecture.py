@@ -24,7 +24,7 @@ ALLOWED: dict[str, set[str]] = {
     "dns": {"schema", "errors"},
     "drivers": {"dns", "schema", "errors"},
     "simulate": {"dns", "schema", "errors", "background"},
-    "server": {"dns", "drivers", "config", "sse", "schema", "errors", "background", "dnsnb"},
+    "server": {"dns", "drivers", "names", "config", "sse", "schema", "errors", "background", "dnsnb"},
     "client": {"sse", "schema", "errors", "background", "dnsnb"},
     "formats": {"schema", "errors", "dns", "names"},
     "analysis": {"schema", "errors", "dns", "names"},

@@ -12,7 +12,13 @@ _TEXT = frozenset(
     ("client", "client_name", "transport", "qname", "qtype", "qclass", "rcode", "status", "list", "rule", "upstream")
 ) | {"flags"}
 _NUMBERS = frozenset(("latency_ms", "ttl", "ede", "query_bytes", "response_bytes", "id"))
-_ANYWHERE = ("qname", "client", "client_name")
+#: words of a term for several columns at once
+_GROUPS = {
+    "any": ("qname", "client", "client_name"),
+    "who": ("client", "client_name"),
+    "why": ("list", "rule"),
+    "domain": ("qname",),
+}
 
 
 def select(frame: pd.DataFrame, selection: dict[str, Any] | None) -> pd.DataFrame:
@@ -63,14 +69,19 @@ def _term(frame: pd.DataFrame, term: dict[str, Any]) -> pd.Series:
 
     column, op, value = term.get("column"), term.get("op"), term.get("value")
     everything = pd.Series(True, index=frame.index)
+    if not isinstance(column, str):
+        return everything
     if column in _NUMBERS and isinstance(value, int | float):
         numbers = frame[column]
         tests = {">": numbers.gt, "<": numbers.lt, ">=": numbers.ge, "<=": numbers.le}
         return tests[op](value).fillna(False).astype(bool) if op in tests else everything
+    if op in ("is", "none") and column in _TEXT and isinstance(value, list):
+        found = frame[column].isin([text for text in value if isinstance(text, str)])
+        return found if op == "is" else ~found
     if op not in ("has", "not") or not isinstance(value, str):
         return everything
     found = pd.Series(False, index=frame.index)
-    for name in _ANYWHERE if column == "any" else ("qname",) if column == "domain" else (column,):
+    for name in _GROUPS.get(column, (column,)):
         if name == "answers":
             texts = frame["answers"].astype("str")
         elif name in _TEXT:

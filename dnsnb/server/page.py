@@ -1,6 +1,6 @@
 """The dashboard as a page of the server itself: static files alone, under a strict content-security policy.
 
-Knows the view's files as package data; the page's data come over the API like everybody's.
+Knows the view's files as package data, and the public suffix list; the page's data come over the API like everybody's.
 """
 
 from __future__ import annotations
@@ -27,7 +27,14 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-cache",
 }
-_TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml", ".html": "text/html"}
+_TYPES = {
+    ".js": "text/javascript",
+    ".css": "text/css",
+    ".svg": "image/svg+xml",
+    ".html": "text/html",
+    ".txt": "text/plain",
+}
+SUFFIXES = "suffixes.txt"
 
 
 def routes() -> list[tuple[str, str, Handler]]:
@@ -43,6 +50,8 @@ async def page(request: web.Request) -> web.StreamResponse:
 async def asset(request: web.Request) -> web.StreamResponse:
     """Answer one of the view's files; any other name is a 404."""
     name = request.match_info["name"]
+    if name == SUFFIXES:
+        return _suffixes()
     if name not in _contents() or name.endswith(".html"):
         raise web.HTTPNotFound(text="no such file", headers=HEADERS)
     return _answer(name)
@@ -52,6 +61,24 @@ def _answer(name: str) -> web.Response:
     suffix = name[name.rindex(".") :]
     content_type = _TYPES.get(suffix) or mimetypes.guess_type(name)[0] or "application/octet-stream"
     return web.Response(body=_contents()[name], content_type=content_type, charset="utf-8", headers=HEADERS)
+
+
+def _suffixes() -> web.Response:
+    """The public suffixes of two labels and more, a line each, as static/text.js reads them; compressed if possible."""
+    answer = web.Response(body=_suffix_lines(), content_type="text/plain", charset="utf-8", headers=HEADERS)
+    answer.headers["Cache-Control"] = "private, max-age=86400"
+    answer.enable_compression()
+    return answer
+
+
+@cache
+def _suffix_lines() -> bytes:
+    from dnsnb.names.suffixes import suffixes
+
+    rules = suffixes()
+    exact = (rule for rule in rules.exact if "." in rule)
+    lines = (*exact, *(f"*.{star}" for star in rules.stars), *(f"!{name}" for name in rules.exceptions))
+    return "\n".join(lines).encode()
 
 
 @cache

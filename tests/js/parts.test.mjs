@@ -4,7 +4,9 @@ import test from "node:test";
 import { niceTop } from "../../dnsnb/notebook/static/chart.js";
 import { Desk } from "../../dnsnb/notebook/static/desk.js";
 import { Rates, latencyBin, seriesOf } from "../../dnsnb/notebook/static/rates.js";
-import { clock, middle, millis, percent, plain, quoted, registered, short } from "../../dnsnb/notebook/static/text.js";
+import { clock, knowSuffixes, middle, millis, percent, plain, quoted, registered, short } from "../../dnsnb/notebook/static/text.js";
+import { Selection } from "../../dnsnb/notebook/static/selection.js";
+import { Store } from "../../dnsnb/notebook/static/store.js";
 import { decodeFrame, fromColumns } from "../../dnsnb/notebook/static/wire.js";
 import { columns } from "./dom.mjs";
 
@@ -27,11 +29,20 @@ test("numbers have their unit and their measure", () => {
   assert.equal(niceTop(0), 1);
 });
 
-test("registered domains by their common shapes", () => {
-  assert.deepEqual(
-    ["com", "example.com", "a.b.example.com", "www.example.co.uk", "x.de", "1.0.0.127.in-addr.arpa", "."].map(registered),
-    ["com", "example.com", "example.com", "example.co.uk", "x.de", "in-addr.arpa", "."],
-  );
+test("registered domains by the public suffixes that are known, and by two labels until then", () => {
+  const names = ["com", "example.com", "a.b.example.com", "www.example.co.uk", "me.github.io", "x.y.ck", "www.ck", "a\\.b.example.com", "."];
+  assert.deepEqual(names.map(registered), ["com", "example.com", "example.com", "co.uk", "github.io", "y.ck", "www.ck", "example.com", "."]);
+  const store = new Store(16);
+  store.add(fromColumns({ time: [1, 2], qname: ["www.example.co.uk", "shop.other.co.uk"] }));
+  store.select(Selection.from({ values: { domain: ["co.uk"] } }));
+  assert.equal(store.matching, 2);
+  knowSuffixes(["co.uk", "github.io", "*.ck", "!www.ck"]);
+  store.regroup();
+  assert.deepEqual(store.rows().length, 0);
+  store.select(Selection.from({ values: { domain: ["example.co.uk"] } }));
+  assert.equal(store.matching, 1);
+  assert.deepEqual(names.map(registered), ["com", "example.com", "example.com", "example.co.uk", "me.github.io", "x.y.ck", "www.ck", "example.com", "."]);
+  knowSuffixes([]);
 });
 
 test("a frame's buffers become columns, at any alignment", () => {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { Selection, expression, parseSearch } from "../../dnsnb/notebook/static/selection.js";
+import { Selection, clauses, expression, parseSearch } from "../../dnsnb/notebook/static/selection.js";
 import { Store } from "../../dnsnb/notebook/static/store.js";
 import { fromColumns } from "../../dnsnb/notebook/static/wire.js";
 import { columns } from "./dom.mjs";
@@ -178,4 +178,30 @@ test("the selection says itself as a pandas expression, hostile text included", 
   t.toggle("upstream", 'a"b\\c\u202e\n');
   assert.equal(t.empty, true);
   assert.equal(expression(t), "");
+});
+
+test("a filter above a column: words, whole types, a number; each says itself and is taken away by itself", () => {
+  const store = new Store(256);
+  store.add(fromColumns(columns(60, make)));
+  const rows = Array.from({ length: 60 }, (_, i) => make(i));
+  const filter = (column, text) => (select(store, (s) => s.setFilter(column, text)), store.matching);
+  assert.equal(filter("qname", "site1 -w2"), rows.filter((r) => r.qname.includes("site1") && !r.qname.includes("w2")).length);
+  assert.equal(expression(store.selection), 'qname.str.contains("site1", case=False, regex=False) and ~(qname.str.contains("w2", case=False, regex=False))');
+  assert.equal(filter("qtype", "a"), rows.filter((r) => r.qname.includes("site1") && !r.qname.includes("w2") && r.qtype === "A").length, "A is not AAAA");
+  const [clause] = clauses(store.selection).filter((c) => c.text === 'qtype in ["A"]');
+  select(store, (s) => clause.drop(s));
+  filter("qname", "");
+  assert.equal(store.selection.empty, true);
+  assert.equal(filter("client", "TV"), 15, "by name or address");
+  filter("client", "");
+  assert.equal(filter("latency_ms", "<=10"), rows.filter((r) => r.latency_ms !== null && r.latency_ms <= 10).length);
+  assert.equal(filter("latency_ms", "10"), rows.filter((r) => r.latency_ms >= 10).length);
+  assert.equal(filter("latency_ms", "slow"), 60, "what is no number filters nothing");
+  filter("latency_ms", "");
+  assert.equal(filter("qtype", "-AAAA"), 30);
+  select(store, (s) => s.setSearch("site0"));
+  assert.equal(store.matching, rows.filter((r) => r.qtype !== "AAAA" && r.qname.includes("site0")).length, "beside the search");
+  assert.deepEqual(Selection.from(JSON.parse(JSON.stringify(store.selection.toJSON()))).filters, { qtype: "-AAAA" });
+  select(store, (s) => s.clear());
+  assert.equal(store.matching, 60);
 });

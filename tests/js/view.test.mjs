@@ -9,7 +9,7 @@ const { listPane } = await import("../../dnsnb/notebook/static/lists.js");
 const { barsPane } = await import("../../dnsnb/notebook/static/bars.js");
 const { detailPane } = await import("../../dnsnb/notebook/static/detail.js");
 const { Table } = await import("../../dnsnb/notebook/static/table.js");
-const { warning } = await import("../../dnsnb/notebook/static/status.js");
+const { statusLine, warning } = await import("../../dnsnb/notebook/static/status.js");
 const { fromColumns } = await import("../../dnsnb/notebook/static/wire.js");
 
 const HOSTILE = ["<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "{{constructor.constructor('x')()}}", "\u202egro.elgoog", "a\u0000b", "x".repeat(255)];
@@ -167,4 +167,54 @@ test("one warning for a lost connection: after a second, never before the first,
   assert.match(warn.el.textContent, /reset by peer/);
   go("open");
   assert.equal(warn.el.hidden, true);
+});
+
+test("fields above the columns are shown by one key, walked past, and filter after a moment", (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  const desk = deskOf();
+  fill(desk, 10);
+  const said = [];
+  const table = new Table({ onFollow() {}, onSort() {}, onChoose() {}, onKey() {}, onFilter: (column, text) => said.push([column, text]) });
+  table.show(desk.store, desk.store.rows());
+  assert.equal(table.toggleFilters(), true);
+  assert.equal(table.table.getAttribute("aria-rowcount"), "12");
+  assert.equal(table.body.children[0].getAttribute("aria-rowindex"), "3");
+  table.fields.qname.value = "<script>";
+  table.fields.qname.fire("input");
+  t.mock.timers.tick(200);
+  assert.deepEqual(said, [["qname", "<script>"]]);
+  table.table.fire("keydown", { key: "End", target: table.fields.qname });
+  assert.equal(table.active, null, "keys in a field are the field's");
+  table.showFilters({ status: "blocked" });
+  assert.equal(table.fields.status.value, "blocked");
+  assert.equal(table.fields.qname.value, "");
+  assert.equal(table.toggleFilters(), false);
+});
+
+test("a log without a server: nothing to press, no command is sent", () => {
+  const desk = deskOf(() => assert.fail("a command was sent"));
+  fill(desk, 4);
+  const line = statusLine(desk, { onShow() {}, commands: false, about: "following <b>x</b>.log" });
+  assert.match(line.el.textContent, /following <b>x<\/b>\.log/);
+  assert.equal(line.actions.hidden, true);
+  const pane = detailPane(desk, { onClose() {}, onLookup() {}, commands: false });
+  pane.show(3);
+  assert.doesNotMatch(pane.el.textContent, /Block|Look up/);
+  assert.match(pane.el.textContent, /Only this client/);
+});
+
+test("a closed session says so at once, and is no lost connection", () => {
+  const desk = deskOf();
+  desk.channel("dns/status", { running: true, dns: "127.0.0.1:53" });
+  desk.setConnection("open");
+  const warn = warning(desk);
+  const line = statusLine(desk, { onShow() {} });
+  warn.update();
+  desk.setConnection("closed", "the session is closed");
+  warn.update();
+  line.drawState();
+  assert.equal(warn.el.hidden, false);
+  assert.match(warn.el.textContent, /Closed: the session is closed/);
+  assert.match(line.el.textContent, /closed/);
+  assert.equal(line.actions.inert, true);
 });

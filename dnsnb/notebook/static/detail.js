@@ -20,7 +20,7 @@ const FIELDS = [
   ["id", (r) => (r.id === null ? "" : String(r.id))],
 ];
 
-export function detailPane(desk, { onClose, onLookup }) {
+export function detailPane(desk, { onClose, onLookup, commands = true }) {
   const title = h("h3", { class: "dnsnb-code" });
   const fields = h("dl", { class: "dnsnb-fields" });
   const steps = h("ol", { class: "dnsnb-steps", "aria-label": "Why it was decided so" });
@@ -51,10 +51,7 @@ export function detailPane(desk, { onClose, onLookup }) {
   };
   const button = (text, run, title) => h("button", { type: "button", class: "dnsnb-button", onclick: run, title }, text);
   actions.append(
-    button("Block name", act.block, "b"),
-    button("Block domain", act.blockDomain),
-    button("Allow", act.allow, "a"),
-    button("Look up again", act.again),
+    ...(commands ? [button("Block name", act.block, "b"), button("Block domain", act.blockDomain), button("Allow", act.allow, "a"), button("Look up again", act.again)] : []),
     button("Only this client", act.onlyClient),
     button("Only this domain", act.onlyDomain),
   );
@@ -67,7 +64,7 @@ export function detailPane(desk, { onClose, onLookup }) {
     put(said, "");
     fields.replaceChildren(...FIELDS.flatMap(([label, text]) => (text(row) ? [h("dt", {}, label), h("dd", { class: "dnsnb-code" }, text(row))] : [])));
     steps.replaceChildren();
-    explain();
+    if (commands) explain();
   };
 
   const explain = async () => {

@@ -1,7 +1,7 @@
 // The view as a page of the server: log in by token, then the browser's own EventSource and fetch.
 
 import { Desk } from "./desk.js";
-import { h, plain, put } from "./text.js";
+import { h, knowSuffixes, plain, put } from "./text.js";
 import { mount } from "./view.js";
 import { fromColumns } from "./wire.js";
 
@@ -112,6 +112,15 @@ export function follow(desk, onDenied, Stream = EventSource) {
   };
 }
 
+/** Fetch the public suffix list once the page stands, and group the names by it. */
+async function learnSuffixes(desk) {
+  const response = await fetch("/assets/suffixes.txt");
+  if (!response.ok) return; // the last two labels serve meanwhile
+  knowSuffixes((await response.text()).split("\n"));
+  desk.store.regroup();
+  desk.tell("selection");
+}
+
 /** The log route may give the newest first: the store wants the order of arrival. */
 function oldestFirst(columns) {
   const ids = columns.id || columns.time || [];
@@ -140,7 +149,8 @@ function loginForm(main, onIn, why = "") {
 function dashboard(main, leave) {
   const desk = new Desk({ request: ask });
   main.replaceChildren();
-  const view = mount(main, desk, { page: true });
+  const view = mount(main, desk);
+  learnSuffixes(desk).catch(() => null);
   const stop = follow(desk, () => {
     end();
     loginForm(main, () => dashboard(main, leave), "The login has ended. Enter the token again.");

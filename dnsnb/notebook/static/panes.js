@@ -32,12 +32,9 @@ function speaker() {
   return { el, say, attempt };
 }
 
-/** A section that loads its content when it is first opened; `load` may reject. */
-function folded(title, body, load, open = false) {
-  const el = h("details", { class: "dnsnb-more" }, h("summary", {}, title), body);
-  el.addEventListener("toggle", () => el.open && load?.());
-  if (open) el.open = true;
-  return el;
+/** A section that is folded away: `load` is called each time it is opened. */
+function folded(title, body, load) {
+  return { title, load, el: h("section", { class: "dnsnb-pane", "aria-label": title, hidden: true }, body) };
 }
 
 function rowsTable(label, heads) {
@@ -91,9 +88,7 @@ export function listsSection(desk) {
     return after(await desk.request("POST", "/api/dns/lists", { name: name.value.trim() || chosen.name.replace(/\.\w+$/, "").replace(/[^\w.-]+/g, "-"), text, kind: kind.value }));
   });
   const body = h("div", {}, h("div", { class: "dnsnb-lists" }, ...panes.map((p) => p.el)), table.el, h("div", { class: "dnsnb-row" }, name, kind, url, add, preview, button("Import a file…", () => file.click()), file), told.el);
-  const el = folded("Lists", body, load, true);
-  load();
-  return { el, update: (part) => panes.forEach((p) => p.update(part)) };
+  return { ...folded("Lists", body, load), update: (part) => panes.forEach((p) => p.update(part)) };
 }
 
 export function cacheSection(desk) {
@@ -118,9 +113,9 @@ export function cacheSection(desk) {
     const c = desk.channels["dns/cache/"];
     put(number, c ? `${count(c.count)} answers · ${count(c.hits)} hits · ${count(c.misses)} misses · ${plain(c.driver)}` : "");
   };
-  const el = folded("Cache", h("div", {}, h("div", { class: "dnsnb-row" }, number, h("span", { class: "dnsnb-gap" }), search, button("Show again", load), button("Flush all", (e) => flush(e.target, ""))), told.el, table.el), load);
+  const pane = folded("Cache", h("div", {}, h("div", { class: "dnsnb-row" }, number, h("span", { class: "dnsnb-gap" }), search, button("Show again", load), button("Flush all", (e) => flush(e.target, ""))), told.el, table.el), load);
   draw();
-  return { el, update: (part) => part === "dns/cache/" && draw() };
+  return { ...pane, update: (part) => part === "dns/cache/" && draw() };
 }
 
 export function recordsSection(desk) {
@@ -143,7 +138,7 @@ export function recordsSection(desk) {
     event.preventDefault();
     if (await told.attempt(add, async () => (await desk.request("POST", "/api/dns/records", { records: [{ name: name.value.trim(), type: type.value, data: data.value.trim(), ttl: 300 }] }), await load(), "Answered from the next query on."))) name.value = data.value = "";
   });
-  return { el: folded("Records", h("div", {}, form, told.el, table.el), load), update() {} };
+  return { ...folded("Records", h("div", {}, form, told.el, table.el), load), update() {} };
 }
 
 const BLOCK_MODES = [["null", "0.0.0.0 and ::"], ["nxdomain", "NXDOMAIN"], ["nodata", "no data"], ["refused", "REFUSED"]];
@@ -193,7 +188,7 @@ export function settingsSection(desk) {
     info.replaceChildren(...facts.flatMap(([k, v]) => (v ? [h("dt", {}, k), h("dd", { class: "dnsnb-code" }, plain(v).replaceAll("\\u000a", "\n"))] : [])));
   };
   draw();
-  return { el: folded("Settings", h("div", {}, info, form, told.el), load), update: (part) => (part === "dns/status" || part === "dns/info") && draw() };
+  return { ...folded("Settings", h("div", {}, info, form, told.el), load), update: (part) => (part === "dns/status" || part === "dns/info") && draw() };
 }
 
 export function lookupSection(desk) {
@@ -218,16 +213,15 @@ export function lookupSection(desk) {
     event.preventDefault();
     run();
   });
-  const el = folded("Look-up", h("div", {}, form, told.el, steps, table.el));
+  const pane = folded("Look-up", h("div", {}, form, told.el, steps, table.el));
   const ask = (wanted, kind) => {
-    el.open = true;
     name.value = wanted;
     if (![...type.options].some((o) => o.value === kind)) type.append(h("option", { value: kind }, kind));
     type.value = kind;
-    el.scrollIntoView?.({ block: "nearest" });
+    pane.el.scrollIntoView?.({ block: "nearest" });
     run();
   };
-  return { el, update() {}, ask };
+  return { ...pane, update() {}, ask };
 }
 
 /** Pause blocking for a while, shown in the status line. */

@@ -1,4 +1,5 @@
-// What is selected: sets of values by dimension, a span of time, search terms. It can say itself as a pandas expression.
+// What is selected: sets of values by dimension, a span of time, search terms, a filter by column. It can say itself as a
+// pandas expression.
 
 import { quoted } from "./text.js";
 
@@ -12,6 +13,7 @@ export class Selection {
     this.values = {};
     this.span = null; // [from, to) in µs
     this.search = "";
+    this.filters = {}; // column of the table -> what was written above it
     this.terms = [];
   }
 
@@ -30,18 +32,30 @@ export class Selection {
 
   setSearch(text) {
     this.search = text;
-    this.terms = parseSearch(text);
+    this.parse();
+  }
+
+  setFilter(column, text) {
+    if (text.trim()) this.filters[column] = text;
+    else delete this.filters[column];
+    this.parse();
+  }
+
+  parse() {
+    const own = Object.entries(this.filters).flatMap(([column, text]) => parseFilter(column, text).map((term) => ({ ...term, filter: column })));
+    this.terms = [...parseSearch(this.search), ...own];
   }
 
   clear() {
     this.values = {};
     this.span = null;
+    this.filters = {};
     this.setSearch("");
   }
 
   /** The plain data that travels to Python: `dnsnb.notebook.selection` reads it. */
   toJSON() {
-    return { values: this.values, span: this.span, search: this.search, terms: this.terms, expression: expression(this) };
+    return { values: this.values, span: this.span, search: this.search, filters: this.filters, terms: this.terms, expression: expression(this) };
   }
 
   static from(data) {
@@ -49,6 +63,7 @@ export class Selection {
     if (data) {
       for (const d of DIMENSIONS) if (Array.isArray(data.values?.[d]) && data.values[d].length) s.values[d] = [...data.values[d]];
       s.span = Array.isArray(data.span) ? data.span : null;
+      for (const [column, text] of Object.entries(data.filters || {})) if (FILTERED[column] && typeof text === "string") s.filters[column] = text;
       s.setSearch(typeof data.search === "string" ? data.search : "");
     }
     return s;
@@ -81,7 +96,25 @@ export function parseSearch(text) {
   return terms;
 }
 
-const ANY = ["qname", "client", "client_name"];
+/** Columns that a term may look in together. */
+export const GROUPS = { any: ["qname", "client", "client_name"], who: ["client", "client_name"], why: ["list", "rule"] };
+
+/** How the filter of each column of the table reads: by its words, whole values, or a number. */
+export const FILTERED = { client: "who", qname: "qname", qtype: "whole", status: "status", rule: "why", upstream: "upstream", latency_ms: "number", answers: "answers" };
+
+/** What is written above a column: `ads -cdn`, `A AAAA` or `-PTR` for types, `50` or `<0.5` for a latency in ms. */
+export function parseFilter(column, text) {
+  const kind = FILTERED[column];
+  const words = text.match(/-?"[^"]*"?|\S+/g) || [];
+  const bare = (word) => word.replace(/^-(?=.)/, "").replace(/^"|"$/g, "");
+  if (kind === "number") {
+    const found = /^(>=|<=|>|<)?\s*(\d+(?:\.\d+)?)/.exec(text.trim());
+    return found ? [{ column, op: found[1] || ">=", value: Number(found[2]) }] : [];
+  }
+  const sides = [words.filter((w) => w === "-" || w[0] !== "-"), words.filter((w) => w !== "-" && w[0] === "-")].map((side) => side.map(bare).filter(Boolean));
+  if (kind === "whole") return sides.flatMap((side, i) => (side.length ? [{ column, op: i ? "none" : "is", value: side.map((w) => w.toUpperCase()) }] : []));
+  return sides.flatMap((side, i) => side.map((word) => ({ column: kind, op: i ? "not" : "has", value: word.toLowerCase() })));
+}
 
 /** The clauses of a selection, each with the pandas text and what takes it away. */
 export function clauses(selection) {
@@ -95,7 +128,7 @@ export function clauses(selection) {
     const [from, to] = selection.span.map((us) => JSON.stringify(new Date(us / 1000).toISOString()));
     parts.push({ text: `time >= ${from} and time < ${to}`, drop: (s) => (s.span = null) });
   }
-  selection.terms.forEach((term) => parts.push({ text: termText(term), drop: (s) => s.setSearch("") }));
+  selection.terms.forEach((term) => parts.push({ text: termText(term), drop: (s) => (term.filter ? s.setFilter(term.filter, "") : s.setSearch("")) }));
   return parts;
 }
 
@@ -117,11 +150,12 @@ const inDomain = (d) => (d === null ? "qname.isna()" : `qname == ${quoted(d)} or
 const anyOf = (parts) => (parts.length > 1 || parts[0].includes(" or ") ? `(${parts.join(" or ")})` : parts[0]);
 
 function termText({ column, op, value }) {
+  if (op === "is" || op === "none") return `${column} ${op === "is" ? "in" : "not in"} [${value.map(quoted).join(", ")}]`;
   if (op !== "has" && op !== "not") return `${column} ${op} ${value}`;
   const contains = (c) =>
     c === "answers"
       ? `answers.astype("str").str.contains(${quoted(value)}, case=False, regex=False)`
       : `${c}.str.contains(${quoted(value)}, case=False, regex=False)`;
-  const text = anyOf((column === "any" ? ANY : [column === "domain" ? "qname" : column]).map(contains));
+  const text = anyOf((GROUPS[column] || [column === "domain" ? "qname" : column]).map(contains));
   return op === "not" ? `~(${text.replace(/^\((.*)\)$/s, "$1")})` : text;
 }

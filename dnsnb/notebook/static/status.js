@@ -2,7 +2,7 @@
 
 import { count, h, millis, percent, plain, put, short } from "./text.js";
 
-export function statusLine(desk, { onShow }) {
+export function statusLine(desk, { onShow, commands = true, about = "" }) {
   const dot = h("span", { class: "dnsnb-dot", "aria-hidden": "true" });
   const state = h("span", { class: "dnsnb-state" }, "connecting");
   const address = h("button", { type: "button", class: "dnsnb-address", title: "Copy the address", onclick: () => copyAddress() }, "");
@@ -22,14 +22,14 @@ export function statusLine(desk, { onShow }) {
   const latency = number("p95", "95 % of the last 5 minutes' answers came within this time");
   const upstream = h("span", { class: "dnsnb-number" });
   const stream = h("span", { class: "dnsnb-number" });
-  const actions = h("span", { class: "dnsnb-actions" }, toggle);
+  const actions = h("span", { class: "dnsnb-actions", hidden: !commands }, toggle);
   const complain = (text) => {
     put(said, plain(text));
     said.hidden = false;
   };
   const busy = h("p", { class: "dnsnb-muted dnsnb-said", role: "status", hidden: true }, "The kernel is busy with a cell: the command is carried out when that ends.");
   const drawBusy = () => (busy.hidden = !desk.waiting);
-  const el = h("header", { class: "dnsnb-status" }, h("span", { class: "dnsnb-running" }, dot, state, address), h("span", { class: "dnsnb-numbers" }, qps.el, blocked.el, cached.el, failed.el, latency.el, upstream, stream), actions, live);
+  const el = h("header", { class: "dnsnb-status" }, h("span", { class: "dnsnb-running" }, dot, state, address, about ? h("span", { class: "dnsnb-code dnsnb-muted" }, plain(about)) : null), h("span", { class: "dnsnb-numbers" }, qps.el, blocked.el, cached.el, failed.el, latency.el, upstream, stream), actions, live);
 
   const copyAddress = async () => {
     const text = desk.channels["dns/status"]?.dns;
@@ -54,16 +54,18 @@ export function statusLine(desk, { onShow }) {
 
   const drawState = () => {
     const status = desk.channels["dns/status"];
-    const gone = desk.connection.state === "waiting" || desk.connection.state === "closed";
+    const closed = desk.connection.state === "closed";
+    const gone = desk.connection.state === "waiting" || closed;
     const running = Boolean(status?.running);
-    const word = !status ? "connecting" : running ? "running" : "stopped";
+    const word = closed ? "closed" : !commands ? "following" : !status ? "connecting" : running ? "running" : "stopped";
     if (state.textContent !== word && status) put(live, `The DNS server is ${word}`);
     put(state, word);
-    dot.className = `dnsnb-dot ${!status || gone ? "" : running ? "dnsnb-on" : "dnsnb-halt"}`;
+    dot.className = `dnsnb-dot ${gone || (commands && !status) ? "" : running || !commands ? "dnsnb-on" : "dnsnb-halt"}`;
     put(address, status?.dns ? plain(status.dns) : "");
     address.hidden = !status?.dns;
     address.setAttribute("aria-label", `DNS address ${plain(status?.dns)}, copy`);
-    toggle.disabled = !status;
+    actions.inert = closed;
+    toggle.disabled = !status || closed;
     put(toggle, running || !status ? "Stop" : "Start");
     toggle.setAttribute("aria-label", running || !status ? "Stop the DNS server" : "Start the DNS server");
     if (status?.error) {
@@ -126,9 +128,12 @@ export function warning(desk) {
     if (state === "open") opened = true;
     clearTimeout(timer);
     if (state === "open" || !opened) el.hidden = true;
-    else {
+    else if (state === "closed") {
+      put(el, `Closed${reason ? `: ${plain(reason)}` : ""}. This is its last state, and commands do nothing any more. Run the cell again to open it.`);
+      el.hidden = false;
+    } else {
       timer = setTimeout(() => {
-        put(el, `Connection to the server lost${reason ? `: ${plain(reason)}` : ""}. ${state === "closed" ? "Run the cell again to connect." : "Reconnecting by itself; what you see is the last known state."}`);
+        put(el, `Connection to the server lost${reason ? `: ${plain(reason)}` : ""}. Reconnecting by itself; what you see is the last known state.`);
         el.hidden = false;
       }, 1000);
     }

@@ -1,7 +1,7 @@
 // The rows that the browser holds: a ring of columns, what the selection leaves of them, and counts by dimension.
 // Rows are named by their place in the whole stream (`seq`, ever growing); a row older than `oldest` is gone.
 
-import { DIMENSIONS, Selection } from "./selection.js";
+import { DIMENSIONS, GROUPS, Selection } from "./selection.js";
 import { registered } from "./text.js";
 
 export const TEXT = ["client", "client_name", "transport", "qname", "domain", "qtype", "qclass", "rcode", "status", "list", "rule", "upstream", "answers", "flags", "source"];
@@ -147,12 +147,17 @@ export class Store {
   }
 
   termTest({ column, op, value }) {
+    if (op === "is" || op === "none") {
+      const { codes } = this.text[column];
+      const wanted = new Set(value.map((text) => this.text[column].code(text)));
+      return (at) => wanted.has(codes[at]) === (op === "is");
+    }
     if (op !== "has" && op !== "not") {
       const values = this.number[column];
       const tests = { ">": (v) => v > value, "<": (v) => v < value, ">=": (v) => v >= value, "<=": (v) => v <= value };
       return (at) => tests[op](values[at]);
     }
-    const columns = (column === "any" ? ["qname", "client", "client_name"] : [column]).map((name) => ({ ...this.text[name], known: [] }));
+    const columns = (GROUPS[column] || [column]).map((name) => ({ ...this.text[name], known: [] }));
     const has = (at) => {
       for (const { codes, texts, known } of columns) {
         const code = codes[at];
@@ -175,6 +180,15 @@ export class Store {
     this.matching = 0;
     this.counts = Object.fromEntries(DIMENSIONS.map((d) => [d, []]));
     this.judge(this.oldest, this.next);
+  }
+
+  /** Tell the registered domains anew: the public suffixes came after the rows. */
+  regroup() {
+    const { qname, domain } = this.text;
+    domain.reset();
+    const known = qname.texts.map((text) => domain.code(text === null ? null : registered(text)));
+    for (let seq = this.oldest; seq < this.next; seq++) domain.codes[seq % this.capacity] = known[qname.codes[seq % this.capacity]];
+    this.recount();
   }
 
   /** Give up the texts that no row uses any more. */

@@ -1,5 +1,6 @@
 // The rows, newest first: an ARIA grid of a few dozen recycled rows over any number, that follows the newest until scrolled.
 
+import { FILTERED } from "./selection.js";
 import { clock, count, day, h, middle, millis, plain, put } from "./text.js";
 
 const ROW = 24; // px, as in the style sheet
@@ -18,7 +19,7 @@ export const COLUMNS = [
 ];
 
 export class Table {
-  /** `onChoose(seq)` when a row is opened, `onFollow(following)`, `onSort(sort)`, `onKey(event, row)` for letters. */
+  /** `onChoose(seq)` when a row is opened, `onFollow(following)`, `onSort(sort)`, `onFilter(column, text)`, `onKey(event, row)`. */
   constructor(handlers) {
     this.handlers = handlers;
     this.seqs = new Float64Array(0);
@@ -36,8 +37,15 @@ export class Table {
       this.head.append(cell);
       return cell;
     });
+    this.fields = {};
+    this.filterRow = h("tr", { role: "row", "aria-rowindex": "2", class: "dnsnb-filters", hidden: true }, ...COLUMNS.map((c, i) => {
+      const hint = { whole: "A AAAA", number: "> ms" }[FILTERED[c.key]] ?? "filter";
+      const field = FILTERED[c.key] && h("input", { type: "search", class: "dnsnb-input", "aria-label": `Filter ${c.label}`, placeholder: hint, autocomplete: "off", spellcheck: "false", oninput: () => this.filtered(c.key) });
+      if (field) this.fields[c.key] = field;
+      return h("td", { role: "gridcell", "aria-colindex": i + 1, class: cellClass(c) }, field || null);
+    }));
     this.body = h("tbody", { role: "rowgroup" });
-    this.table = h("table", { role: "grid", "aria-label": "Queries, newest first", "aria-colcount": COLUMNS.length, tabindex: "0" }, h("colgroup", {}, ...COLUMNS.map((c) => h("col", { class: cellClass(c) }))), h("thead", { role: "rowgroup" }, this.head), this.body);
+    this.table = h("table", { role: "grid", "aria-label": "Queries, newest first", "aria-colcount": COLUMNS.length, tabindex: "0" }, h("colgroup", {}, ...COLUMNS.map((c) => h("col", { class: cellClass(c) }))), h("thead", { role: "rowgroup" }, this.head, this.filterRow), this.body);
     this.sizeColumns();
     this.spacer = h("div", { class: "dnsnb-spacer" });
     this.scroller = h("div", { class: "dnsnb-scroll" }, this.table, this.spacer);
@@ -58,6 +66,40 @@ export class Table {
     return !this.following || this.walking || performance.now() - this.pointed < POINTED;
   }
 
+  /** Show the fields above the columns, or put them away; returns whether they are there now. */
+  toggleFilters(on = this.filterRow.hidden) {
+    this.filterRow.hidden = !on;
+    this.spacer.style.top = on ? `${2 * ROW}px` : "";
+    this.tell();
+    if (on) this.fields.qname.focus();
+    return on;
+  }
+
+  filtered(key) {
+    clearTimeout(this.typing);
+    this.typing = setTimeout(() => this.handlers.onFilter(key, this.fields[key].value), 120);
+  }
+
+  /** Say the filters in force in their fields, unless somebody is writing there. */
+  showFilters(filters) {
+    if (this.filterRow.hidden && Object.keys(filters).length) {
+      this.filterRow.hidden = false;
+      this.spacer.style.top = `${2 * ROW}px`;
+    }
+    for (const [key, field] of Object.entries(this.fields)) if (field.value !== (filters[key] || "") && document.activeElement !== field) field.value = filters[key] || "";
+  }
+
+  /** Rows of the grid that are heads. */
+  get heads() {
+    return this.filterRow.hidden ? 1 : 2;
+  }
+
+  tell() {
+    this.table.setAttribute("aria-rowcount", String(this.total + this.heads));
+    for (const row of this.pool) row.seq = -1;
+    this.paint();
+  }
+
   sizeColumns() {
     const cols = this.table.querySelectorAll("col");
     COLUMNS.forEach((c, i) => c.width && (cols[i].style.width = `${c.width}px`));
@@ -72,7 +114,7 @@ export class Table {
     this.seqs = seqs;
     this.total = total;
     this.shownAt = store.next;
-    this.table.setAttribute("aria-rowcount", String(total + 1));
+    this.table.setAttribute("aria-rowcount", String(total + this.heads));
     this.paint();
   }
 
@@ -112,7 +154,7 @@ export class Table {
   fill(row, seq, index) {
     row.el.hidden = false;
     row.index = index;
-    row.el.setAttribute("aria-rowindex", String(index + 2));
+    row.el.setAttribute("aria-rowindex", String(index + 1 + this.heads));
     if (row.seq === seq && row.gone === !this.store.has(seq)) return;
     row.seq = seq;
     row.gone = !this.store.has(seq);
@@ -210,7 +252,7 @@ export class Table {
     const at = Math.max(0, Math.min(this.seqs.length - 1, index));
     this.active = this.seqs[at];
     this.walking = true;
-    const room = this.scroller.clientHeight - ROW;
+    const room = this.scroller.clientHeight - ROW * this.heads;
     const { scrollTop } = this.scroller;
     if (at * ROW < scrollTop) this.scroller.scrollTop = at * ROW;
     else if ((at + 1) * ROW > scrollTop + room) this.scroller.scrollTop = (at + 1) * ROW - room;
@@ -218,6 +260,10 @@ export class Table {
   }
 
   key(event) {
+    if (event.target.tagName === "INPUT") {
+      if (event.key === "Enter" || event.key === "ArrowDown") this.table.focus();
+      return;
+    }
     if (event.ctrlKey || event.metaKey || event.altKey) {
       if ((event.ctrlKey || event.metaKey) && event.key === "c" && !String(globalThis.getSelection?.() || "")) this.handlers.onKey(event, this.active);
       return;

@@ -78,16 +78,26 @@ export function quoted(text) {
   return JSON.stringify(String(text)).replace(TRICKS, (c) => "\\u" + c.charCodeAt(0).toString(16).padStart(4, "0"));
 }
 
-const SECOND_LEVEL = new Set(["ac", "co", "com", "edu", "gob", "gov", "gov", "go", "gr", "id", "lg", "ltd", "me", "mil", "ne", "net", "nom", "or", "org", "plc", "sch"]);
+let rules = { has: () => false };
 
-/** The registered domain by the common shapes (example.com, example.co.uk), where the sender gave none. */
+/** Know the public suffix list: lines such as `co.uk`, `*.ck`, `!www.ck`; single labels needn't be told. */
+export function knowSuffixes(lines) {
+  rules = new Set(lines);
+}
+
+/** The registered domain by the public suffixes that are known, where the sender gave none; else the name itself. */
 export function registered(name) {
-  const labels = name.split(".");
-  if (labels.length <= 2) return name;
-  const last = labels.length - 1;
-  if (labels[last] === "arpa") return labels.slice(last - 1).join(".");
-  const three = labels[last].length === 2 && SECOND_LEVEL.has(labels[last - 1]);
-  return labels.slice(three ? -3 : -2).join(".");
+  const labels = name.split(/(?<!\\)\./);
+  let suffix = labels.length - 1; // where the public suffix begins: the last label, unless a rule says more
+  for (let i = suffix - 1; i >= 0; i--) {
+    const tail = labels.slice(i).join(".");
+    if (rules.has(`!${tail}`)) {
+      suffix = i + 1;
+      break;
+    }
+    if (rules.has(tail) || rules.has(`*.${labels.slice(i + 1).join(".")}`)) suffix = i;
+  }
+  return suffix > 0 ? labels.slice(suffix - 1).join(".") : name;
 }
 
 /** A list's entry is a name, or an object that has one. */

@@ -13,10 +13,14 @@ import { count, h, middle, millis, plain, put } from "./text.js";
 const NEWEST = 250; // rows taken while the table follows: the rest only when somebody scrolls
 const ALL = ["status", "chart", "bars", "table", "controls"];
 
-/** Draw the panels of a desk into `el`; returns what takes them away. `options`: {panels, dimensions, height}. */
+/**
+ * Draw the panels of a desk into `el`; returns what takes them away. `options`: {panels, dimensions, height, commands, about};
+ * without `commands` there is only a log to look at, and `about` says which.
+ */
 export function mount(el, desk, options = {}) {
   const panels = options.panels?.length ? options.panels : ALL;
-  const has = (name) => panels.includes(name);
+  const commands = options.commands !== false;
+  const has = (name) => panels.includes(name) && (commands || name !== "controls");
   const root = h("div", { class: "dnsnb", role: "region", "aria-label": "DNS dashboard" });
   const offs = [];
   let choice = null;
@@ -31,7 +35,7 @@ export function mount(el, desk, options = {}) {
   };
   const onShow = (change) => desk.select(change);
 
-  const status = statusLine(desk, { onShow });
+  const status = statusLine(desk, { onShow, commands, about: options.about });
   const warn = warning(desk);
   const chart = new Chart({ onBrush: (span) => desk.select((s) => (s.span = span)) });
   const windows = h("span", { class: "dnsnb-seg", role: "group", "aria-label": "Time shown" });
@@ -65,14 +69,22 @@ export function mount(el, desk, options = {}) {
   const table = new Table({
     onFollow: () => mark("table"),
     onSort: () => mark("table"),
+    onFilter: (column, text) => desk.select((s) => s.setFilter(column, text)),
     onChoose: (seq) => choose(seq),
     onKey: (event, seq) => {
-      if (seq !== null && desk.store.has(seq)) copyText(tabbed(desk.store.row(seq)));
+      if (seq !== null && desk.store.has(seq)) copyText(asLine(desk.store.row(seq)));
     },
   });
-  const detail = detailPane(desk, { onClose: () => choose(null), onLookup: (name, type) => lookup.ask(name, type) });
+  const filtering = h("button", { type: "button", class: "dnsnb-button", "aria-pressed": "false", title: "f", onclick: () => toggleFilters() }, "Filter columns");
+  const toggleFilters = (on) => {
+    if (!has("table")) return;
+    filtering.setAttribute("aria-pressed", String(table.toggleFilters(on)));
+    mark("table");
+  };
   const lookup = lookupSection(desk);
-  const sections = has("controls") ? [listsSection(desk), cacheSection(desk), recordsSection(desk), settingsSection(desk), lookup] : has("table") ? [lookup] : [];
+  const sections = has("controls") ? [listsSection(desk), cacheSection(desk), recordsSection(desk), settingsSection(desk), lookup] : has("table") && commands ? [lookup] : [];
+  const tabs = tabbed(sections);
+  const detail = detailPane(desk, { commands, onClose: () => choose(null), onLookup: (name, type) => (tabs.open(lookup), lookup.ask(name, type)) });
   const hold = (on) => {
     desk.pause(on);
     if (!on) table.follow();
@@ -83,13 +95,13 @@ export function mount(el, desk, options = {}) {
     mark("table");
   };
 
-  const keys = h("p", { class: "dnsnb-keys", hidden: true }, "Keys: / search · Space pause · ↑ ↓ PgUp PgDn Home End rows · Enter detail · b block · a allow · Ctrl-C copy the row · Esc clear · ? this line");
+  const keys = h("p", { class: "dnsnb-keys", hidden: true }, "Keys: / search · f filter columns · Space pause · ↑ ↓ PgUp PgDn Home End rows · Enter detail · b block · a allow · Ctrl-C copy the row · Esc clear · ? this line");
   if (has("status")) root.append(status.el, status.said, status.busy);
   root.append(keys);
   root.append(warn.el);
   if (has("chart")) root.append(h("div", { class: "dnsnb-charthead" }, windows, pause, h("span", { class: "dnsnb-gap" }), legend, quantiles), chart.el);
   if (has("bars")) root.append(h("div", { class: "dnsnb-heads" }, ...heads.map((b) => b.el)));
-  if (has("table") || has("bars") || has("chart")) root.append(h("div", { class: "dnsnb-filter" }, chips, copy, h("span", { class: "dnsnb-gap" }), rowsSaid, has("table") ? search : null));
+  if (has("table") || has("bars") || has("chart")) root.append(h("div", { class: "dnsnb-filter" }, chips, copy, h("span", { class: "dnsnb-gap" }), rowsSaid, has("table") ? filtering : null, has("table") ? search : null));
   if (has("table")) root.append(table.el, detail.el);
   if (has("controls")) {
     const pausing = pauseControl(desk, status.complain);
@@ -97,7 +109,8 @@ export function mount(el, desk, options = {}) {
     pausing.load();
     offs.push(pausing.close);
   }
-  root.append(...sections.map((s) => s.el));
+  root.append(tabs.el);
+  if (has("controls") && panels.length < 3) tabs.open(sections[0]);
   if (options.height) table.scroller.style.height = `${options.height}px`;
   el.append(root);
 
@@ -109,7 +122,12 @@ export function mount(el, desk, options = {}) {
     const want = (part) => dirty.delete(part) || all;
     const now = performance.now();
     const { store, rates } = desk;
-    if (want("status")) status.drawState();
+    if (want("status")) {
+      status.drawState();
+      const closed = desk.connection.state === "closed";
+      root.classList.toggle("dnsnb-closed", closed);
+      tabs.el.inert = closed;
+    }
     if (want("numbers") && (all || now - drawnAt.numbers > 450)) {
       drawnAt.numbers = now;
       status.drawNumbers();
@@ -170,7 +188,8 @@ export function mount(el, desk, options = {}) {
 
   const drawEmpty = () => {
     const status = desk.channels["dns/status"];
-    if (desk.store.count) put(table.empty, "No row passes the filter. Press Esc to clear it.");
+    if (!commands && !desk.store.count) put(table.empty, "No rows yet. They appear as the log is written.");
+    else if (desk.store.count) put(table.empty, "No row passes the filter. Press Esc to clear it.");
     else if (status?.running && status.dns) {
       const [host, port] = splitAddress(status.dns);
       put(table.empty, `No queries yet. Try: dig @${host} -p ${port} example.com`);
@@ -180,6 +199,8 @@ export function mount(el, desk, options = {}) {
   const drawFilter = () => {
     const s = desk.store.selection;
     if (search.value !== s.search && document.activeElement !== search) search.value = s.search;
+    table.showFilters(s.filters);
+    filtering.setAttribute("aria-pressed", String(!table.filterRow.hidden));
     chips.replaceChildren(
       ...clauses(s).flatMap((c, i) => [
         i ? h("span", { class: "dnsnb-muted" }, "and") : null,
@@ -211,7 +232,7 @@ export function mount(el, desk, options = {}) {
   root.addEventListener("keydown", (event) => {
     const writing = /^(INPUT|TEXTAREA|SELECT)$/.test(event.target.tagName);
     if (event.key === "Escape") {
-      if (writing && search.value && event.target === search) search.value = "";
+      if (writing) event.target.value = "";
       if (choice !== null) choose(null);
       else {
         desk.select((s) => s.clear());
@@ -222,9 +243,10 @@ export function mount(el, desk, options = {}) {
       if (writing) event.stopPropagation(); // the notebook's own shortcuts are letters too
       return;
     } else if (event.key === "/") search.focus();
+    else if (event.key === "f") toggleFilters();
     else if (event.key === "?") keys.hidden = !keys.hidden;
     else if (event.key === " " && event.target.tagName !== "BUTTON" && event.target.tagName !== "SUMMARY") hold(!desk.paused);
-    else if ((event.key === "b" || event.key === "a") && table.active !== null) {
+    else if (commands && (event.key === "b" || event.key === "a") && table.active !== null) {
       if (choice !== table.active) choose(table.active);
       detail.act[event.key === "b" ? "block" : "allow"]();
     } else return;
@@ -256,6 +278,23 @@ export function mount(el, desk, options = {}) {
   return { root, close };
 }
 
+/** What stands folded below: one line of names, each shows its section, one at a time. */
+function tabbed(sections) {
+  let shown = null;
+  const buttons = sections.map((s) => h("button", { type: "button", class: "dnsnb-tab", "aria-expanded": "false", onclick: () => open(shown === s ? null : s) }, s.title));
+  const open = (section) => {
+    shown = section;
+    sections.forEach((s, i) => {
+      s.el.hidden = s !== section;
+      buttons[i].setAttribute("aria-expanded", String(s === section));
+    });
+    section?.load?.();
+  };
+  const el = h("div", { class: "dnsnb-more", hidden: !sections.length }, h("div", { class: "dnsnb-tabs", role: "group", "aria-label": "Lists, cache, records, settings, look-up" }, ...buttons), ...sections.map((s) => s.el));
+  open(null);
+  return { el, open };
+}
+
 /** Follow the host's theme by what its background turns out to be, whoever the host is. */
 function applyTheme(root) {
   const html = document.documentElement;
@@ -277,6 +316,6 @@ function splitAddress(address) {
   return [plain(address.slice(0, at).replace(/^\[|\]$/g, "")), plain(address.slice(at + 1))];
 }
 
-function tabbed(row) {
+function asLine(row) {
   return [new Date(row.time / 1000).toISOString(), row.client, row.qname, row.qtype, row.status, row.list, row.rule, row.upstream, row.latency_ms, row.answers.join(" ")].map((v) => plain(v ?? "")).join("\t");
 }

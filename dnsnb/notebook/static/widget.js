@@ -11,6 +11,7 @@ export function openDesk(model) {
   const source = {
     request: (method, path, body) =>
       new Promise((resolve, reject) => {
+        if (desk.connection.state === "closed") throw new Error("The session is closed.");
         const id = ++number;
         const asked = { resolve, reject, slow: false };
         asked.timer = setTimeout(() => {
