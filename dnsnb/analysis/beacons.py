@@ -11,7 +11,17 @@ import numpy as np
 import pandas as pd
 
 from dnsnb.analysis.gathered import Gathered
-from dnsnb.analysis.pairs import IGNORED, QUERY_OVERHEAD, as_time, microseconds, present, reduced, with_domains
+from dnsnb.analysis.pairs import (
+    IGNORED,
+    QUERY_OVERHEAD,
+    as_time,
+    microseconds,
+    octets,
+    present,
+    reduced,
+    unsized,
+    with_domains,
+)
 from dnsnb.analysis.regular import fisher_g, regularity
 from dnsnb.analysis.result import Result, result
 from dnsnb.analysis.rita import beacon_score
@@ -106,7 +116,7 @@ def _params(n: int | None, fewest: int, together_s: int, shortest_s: float, igno
 def _events(frame: Any, ignore: tuple[str, ...]) -> pd.DataFrame:
     """Return the seconds in which a client asked for a domain: rows, octets of the questions, least TTL."""
     have = present(frame, *_TAKES)
-    sums = {"octets": nw.col("query_bytes").fill_null(0).cast(nw.Int64) if "query_bytes" in have else nw.lit(0)}
+    sums = {"octets": octets("query_bytes", have), "bare": unsized("query_bytes", have)}
     least = {"ttl": nw.col("ttl").cast(nw.Float64)} if "ttl" in have else {}
     key = {"second": microseconds() // _SECOND}
     found = reduced(
@@ -115,8 +125,7 @@ def _events(frame: Any, ignore: tuple[str, ...]) -> pd.DataFrame:
     if not least:
         found["ttl"] = np.nan
     found["second"] = found["second"].astype("int64")
-    guess = found["count"] * (found["qname"].str.len() + QUERY_OVERHEAD + 2)
-    found["octets"] = found["octets"].where(found["octets"] > 0, guess).astype("int64")
+    found["octets"] += found["bare"] * (found["qname"].str.len().astype("int64") + QUERY_OVERHEAD)
     found = with_domains(found, ignore)
     gathered = Gathered(("client", "domain", "second"), ("octets",), ("ttl",))
     gathered.add(found)
@@ -131,7 +140,7 @@ def _judged(events: pd.DataFrame, params: dict[str, Any], dropped: int) -> Resul
         asks=("second", "size"), begin=("place", "min")
     )
     pairs = pairs[pairs["asks"] >= fewest]
-    times, ttls, octets = (asks[name].to_numpy() for name in ("second", "ttl", "octets"))
+    times, ttls, sizes = (asks[name].to_numpy() for name in ("second", "ttl", "octets"))
     rows = []
     for pair in pairs.itertuples(index=False):
         of = slice(pair.begin, pair.begin + pair.asks)
@@ -165,7 +174,7 @@ def _judged(events: pd.DataFrame, params: dict[str, Any], dropped: int) -> Resul
     total = len(table)
     table = table.sort_values(["rank", "log10", "client", "domain"], ignore_index=True)
     table = table.head(len(table) if n is None else n)
-    scores = [beacon_score(times[of], octets[of], first, last) for of in table["of"]]
+    scores = [beacon_score(times[of], sizes[of], first, last) for of in table["of"]]
     for number, name in enumerate(("score", "times_score", "sizes_score", "histogram_score", "duration_score")):
         table[name] = pd.Series([s[number] for s in scores], dtype="float64", index=table.index)
     periods = zip(table["of"], table["period_s"], strict=True)

@@ -153,9 +153,13 @@ def _judged(counts: pd.DataFrame, params: dict[str, Any]) -> Result:
 
 
 def _series(name: Any, counts: Any, first: int, step: int, weight: float) -> pd.DataFrame:
-    expected = usual(counts, max(1, round(3_600_000_000 / step)), round(_DAY / step), first)
+    half = max(1, round(3_600_000_000 / step))
+    expected = usual(counts, half, round(_DAY / step), first)
     residual = counts - expected
     active = counts > 0
+    if len(counts):  # the greatest, with what is near it, is no measure for itself
+        top, near = int(np.argmax(np.abs(residual))), max(2, half // 6)
+        active[max(0, top - near) : top + near + 1] = False
     spread = 1.4826 * float(np.median(np.abs(residual - np.median(residual))))
     # people's questions come in handfuls: what one in ten of the busy windows has is no burst (1.645: the normal's)
     handful = float(np.quantile(np.abs(residual[active]), 0.9)) / 1.645 if active.any() else 0.0

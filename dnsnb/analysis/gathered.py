@@ -11,6 +11,9 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 
+#: keys that are text; the others are numbers
+_TEXTS = ("client", "domain", "qname", "series")
+
 
 class Gathered:
     """A table of groups: `keys`, `count` (rows), `sums`, `least` and `most`; two of them add up to that of both's rows.
@@ -59,7 +62,8 @@ class Gathered:
         """Return the groups, in the order of their keys."""
         self._settle()
         if self._table is None:
-            return pd.DataFrame({name: [] for name in (*self.keys, *self.how)})
+            kinds = {name: "object" if name in _TEXTS else "float64" for name in (*self.keys, *self.how)}
+            return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in kinds.items()})
         return self._table.copy()
 
     def _settle(self) -> None:

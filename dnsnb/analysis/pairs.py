@@ -17,7 +17,7 @@ from dnsnb.names import registered_domain
 
 #: what is asked for by nobody's choice: addresses backwards, multicast names, search suffixes of no domain
 IGNORED = ("arpa", "local", "localdomain")
-#: octets that a question has around its name and first octet: header, type and class
+#: octets of a question beside its name as text: header, the name's first and last octet, type and class
 QUERY_OVERHEAD = 12 + 2 + 4
 
 
@@ -86,6 +86,16 @@ def with_domains(groups: pd.DataFrame, ignore: Iterable[str]) -> pd.DataFrame:
 def microseconds() -> Any:
     """Return an expression: `time` as whole microseconds since the epoch."""
     return since_epoch_us("time")
+
+
+def octets(column: str, have: Iterable[str]) -> Any:
+    """Return an expression: a size, 0 where it isn't told."""
+    return nw.col(column).fill_null(0).cast(nw.Int64) if column in have else nw.lit(0)
+
+
+def unsized(column: str, have: Iterable[str]) -> Any:
+    """Return an expression: 1 where a size isn't told, else 0."""
+    return nw.col(column).is_null().cast(nw.Int64) if column in have else nw.lit(1)
 
 
 def as_time(values: Any) -> Any:

@@ -10,7 +10,18 @@ import numpy as np
 import pandas as pd
 
 from dnsnb.analysis.gathered import Gathered
-from dnsnb.analysis.pairs import IGNORED, QUERY_OVERHEAD, as_time, microseconds, present, ramp, reduced, with_domains
+from dnsnb.analysis.pairs import (
+    IGNORED,
+    QUERY_OVERHEAD,
+    as_time,
+    microseconds,
+    octets,
+    present,
+    ramp,
+    reduced,
+    unsized,
+    with_domains,
+)
 from dnsnb.analysis.result import Result, result
 
 #: types that carry much, or that people's programs seldom ask for
@@ -94,8 +105,9 @@ def _reduced(frame: Any) -> pd.DataFrame:
     have = present(frame, *_TAKES)
     sums = {
         "odd": nw.col("qtype").cast(nw.String).fill_null("").is_in(list(ODD_TYPES)).cast(nw.Int64),
-        "up": _octets("query_bytes", have),
-        "down": _octets("response_bytes", have),
+        "up": octets("query_bytes", have),
+        "bare": unsized("query_bytes", have),
+        "down": octets("response_bytes", have),
     }
     # the greatest time as the least of its negative, so that one kind of aggregate does
     least = {"first": microseconds(), "last": -microseconds()} if "time" in have else {}
@@ -103,15 +115,9 @@ def _reduced(frame: Any) -> pd.DataFrame:
     if not least:
         found["first"] = found["last"] = np.nan
     found["last"] = -found["last"]
-    # a source that doesn't tell sizes: what a question of that name has at least
-    lacking = found["up"] == 0
-    guess = found["count"] * (found["qname"].str.len() + QUERY_OVERHEAD + 2)
-    found["up"] = found["up"].where(~lacking, guess).astype("int64")
+    # where a source doesn't tell sizes: what a question of that name has at least
+    found["up"] += found["bare"] * (found["qname"].str.len().astype("int64") + QUERY_OVERHEAD)
     return found
-
-
-def _octets(column: str, have: list[str]) -> Any:
-    return nw.col(column).fill_null(0).cast(nw.Int64) if column in have else nw.lit(0)
 
 
 def _judged(groups: pd.DataFrame, params: dict[str, Any]) -> Result:
