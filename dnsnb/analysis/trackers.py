@@ -50,7 +50,7 @@ def trackers(frame: Any, lists: Given, by: str = "rule", n: int = 20) -> Result:
     elif by == "client":
         found = _summed(listed[listed["client"].notna()], "client").drop(columns="clients")
         wholes = groups.groupby("client")["queries"].sum()
-        found["share"] = found["queries"] / found["client"].map(wholes)
+        found["share"] = found["queries"] / found["client"].map(wholes.to_dict()).astype("float64")
     else:
         found = _summed(
             listed.assign(rule=pd.Series([matched[q][0] for q in listed["qname"]], listed.index, "str")), by

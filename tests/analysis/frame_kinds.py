@@ -8,6 +8,7 @@ import duckdb
 import pandas as pd
 import polars as pl
 import pyarrow as pa
+from hypothesis import strategies as st
 
 from dnsnb import schema
 
@@ -107,3 +108,48 @@ def _cell(value: Any) -> Any:
     if hasattr(value, "__len__"):
         return tuple(_cell(v) for v in value)
     return None if pd.isna(value) else value
+
+
+def made(*rows: dict[str, Any], **all_have: Any) -> pd.DataFrame:
+    """Return rows as a typed frame; `at` is the time in seconds after BASE, `all_have` what every row has."""
+    whole = [all_have | row for row in rows]
+    for row in whole:
+        if row.get("at") is not None:
+            row["time"] = BASE + round(row["at"] * SECOND)
+    names = {name for row in whole for name in row} & set(schema.NAMES)
+    return schema.to_frame(schema.to_arrow({name: [row.get(name) for row in whole] for name in names}))
+
+
+_CLIENTS = st.sampled_from(["10.0.0.1", "10.0.0.2", "10.0.0.3", None])
+_NAMES = [
+    "a.test",
+    "www.a.test",
+    "a.test.lan",
+    "b.example.com",
+    "tracker.example",
+    "wpad",
+    "1.0.0.10.in-addr.arpa",
+    None,
+]
+#: rows of anything that a log may hold, for property tests
+ROWS = st.lists(
+    st.fixed_dictionaries(
+        {
+            "at": st.one_of(st.integers(0, 7200), st.none()),
+            "client": _CLIENTS,
+            "qname": st.sampled_from(_NAMES),
+            "qtype": st.sampled_from(["A", "AAAA", "HTTPS", "PTR", "ANY", "TYPE65280", None]),
+            "rcode": st.sampled_from(["NOERROR", "NXDOMAIN", "SERVFAIL", None]),
+            "status": st.sampled_from([*schema.STATUSES, None]),
+            "upstream": st.sampled_from(["u1", "u2", None]),
+            "latency_ms": st.one_of(st.none(), st.integers(1, 9000).map(float)),
+            "flags": st.sampled_from(["qr rd ra", "qr rd ra ad", "qr ra", "qr rd ra cd", None]),
+            "ede": st.sampled_from([None, 6, 22]),
+            "ttl": st.sampled_from([None, 0, 59, 60, 300, 100_000]),
+            "query_bytes": st.sampled_from([None, 30, 60]),
+            "response_bytes": st.sampled_from([None, 60, 3000]),
+            "answers": st.sampled_from([None, [], ["192.0.2.1"], ["x.tracker.example", "192.0.2.1"]]),
+        }
+    ),
+    max_size=20,
+).map(lambda rows: made(*rows))
