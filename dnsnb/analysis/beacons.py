@@ -58,7 +58,7 @@ def beacons(
     `prevalence` the share of all clients that ask for the domain: what half of a network does is seldom malware.
 
     >>> from dnsnb import simulate
-    >>> day = simulate.frame(hours=4, rate=0.1)
+    >>> day = simulate.frame(hours=2, rate=0.05)
     >>> beacons(day, n=1)[["client", "domain", "verdict"]].to_dict("records")
     [{'client': '127.0.2.21', 'domain': 'quiet-harbor.example', 'verdict': 'beacon'}]
     """

@@ -39,7 +39,7 @@ def bursts(
     value of a column (the 1,000 most frequent) has its own series.
 
     >>> from dnsnb import simulate
-    >>> day = simulate.frame(hours=4, rate=0.2, infected=[simulate.Burst(start=7200)])
+    >>> day = simulate.frame(hours=2, rate=0.1, infected=[simulate.Burst(start=3600)])
     >>> bursts(day, by="client")[["client", "verdict"]].head(1).to_dict("records")
     [{'client': '127.0.2.11', 'verdict': 'burst'}]
     """

@@ -34,7 +34,7 @@ def dga_behaviour(
     `nx_share` of 0.05 on.
 
     >>> from dnsnb import simulate
-    >>> day = simulate.frame(hours=4, rate=0.2, threats=False, infected=[simulate.Dga(start=7200)])
+    >>> day = simulate.frame(hours=1, rate=0.1, threats=False, infected=[simulate.Dga(start=1200)])
     >>> dga_behaviour(day)[["client", "verdict", "nx_domains"]].head(1).to_dict("records")
     [{'client': '127.0.2.12', 'verdict': 'dga', 'nx_domains': 120}]
     """

@@ -96,7 +96,7 @@ def fast_flux(
     `answers` are distinct answers.
 
     >>> from dnsnb import simulate
-    >>> day = simulate.frame(hours=24, rate=0.1, infected=[simulate.FastFlux()])
+    >>> day = simulate.frame(hours=2, rate=0.1, infected=[simulate.FastFlux(every=30)])
     >>> table = pd.DataFrame({"network": [f"198.18.{n}.0/24" for n in range(60)], "asn": range(64500, 64560)})
     >>> fast_flux(day, table)[["qname", "verdict", "addresses", "networks"]].head(1).to_dict("records")
     [{'qname': 'cheap-pills.swift-shell.example', 'verdict': 'fast flux', 'addresses': 60, 'networks': 60}]

@@ -38,7 +38,7 @@ def hunt(frame: Any, *, asn: Any = None, n: int | None = 50, ignore: Iterable[st
     `attrs["left_out"]`.
 
     >>> from dnsnb import simulate
-    >>> day = simulate.hunt(hours=8, rate=0.1)
+    >>> day = simulate.hunt(hours=5, rate=0.05)
     >>> sorted(hunt(day, asn=pd.DataFrame(simulate.networks()))["what"])
     ['beacon', 'burst', 'dga', 'fast flux', 'rebinding', 'tunnel']
     """

@@ -74,7 +74,7 @@ def test_label_entropy_by_hand() -> None:
         analysis.dga_behaviour(schema.empty_frame(), fewest=1)
 
 
-@settings(max_examples=10)
+@settings(max_examples=5)
 @given(st.integers(2, 200), st.integers(0, 2**31))
 def test_a_walk_is_counted_to_the_name(names: int, algorithm: int) -> None:
     dga = simulate.Dga(client="10.9.9.9", algorithm=algorithm, names=names, start=0)
@@ -191,7 +191,7 @@ def test_rebinding_by_hand(kind: str) -> None:
     assert len(analysis.rebinding(as_kind(turned(), kind), ignore=("firm.test", "local"))) == 2
 
 
-@settings(max_examples=5)
+@settings(max_examples=3)
 @given(st.permutations(range(16)))
 def test_rebinding_goes_by_time_not_by_place(order: list[int]) -> None:
     frame = as_kind(turned(), "pandas")
@@ -254,7 +254,7 @@ def test_tables_of_networks(tmp_path: Path) -> None:
             networks(wrong)
 
 
-@settings(max_examples=8)
+@settings(max_examples=5)
 @given(st.sets(st.integers(0, 255), min_size=2, max_size=60))
 def test_flux_is_holzs_formula(hosts: set[int]) -> None:
     rows = [(n, "c", "a.test", "A", [f"198.18.{n}.{n % 200 + 1}"], 60) for n in hosts]
@@ -315,7 +315,7 @@ def test_what_bursts_refuse() -> None:
     assert len(live.result()) == 1  # a clock that is far off doesn't stop a stream
 
 
-@settings(max_examples=10)
+@settings(max_examples=5)
 @given(st.lists(st.integers(1, 8), min_size=30, max_size=40), st.integers(15, 29))
 def test_a_great_burst_is_always_seen(counts: list[int], place: int) -> None:
     counts[place] += 400
