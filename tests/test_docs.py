@@ -87,9 +87,21 @@ def measured() -> str:
     return rows(("cached answers over UDP, dnsnb's own log on", "answers a second", "dnsnb is"), body)
 
 
+def analyses() -> str:
+    """What each answers is the first statement of its docstring."""
+    from dnsnb import analysis
+
+    body = []
+    for name in analysis.OF_A_FRAME:
+        said = (getattr(analysis, name).__doc__ or "").strip().partition("\n")[0]
+        said = re.split(r"[:;]|\. |\.$", said, maxsplit=1)[0].removeprefix("Return ").replace("|", "\\|")
+        body.append((f"`{name}`", said[:1].upper() + said[1:], "yes" if name in analysis.TWINS else ""))
+    return rows(("analysis", "what it gives", "live"), body)
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "columns": columns, "channels": channels, "routes": routes, "formats": formats, "drivers": drivers,
-    "settings": settings, "measured": measured,
+    "settings": settings, "analyses": analyses, "measured": measured,
 }  # fmt: skip
 
 

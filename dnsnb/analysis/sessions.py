@@ -21,8 +21,8 @@ FOLD_US = 1_000_000
 def sessions(frame: Any, gap: str = "30min") -> Result:
     """Return each client's sessions: `start`, `end`, `minutes`, `queries`, `lookups`, `names`.
 
-    More than `gap` without a query parts two. `lookups` are the queries, but A, AAAA and HTTPS of one name within a second counted once. Rows without client, time
-    or name are left out.
+    More than `gap` without a query parts two. `lookups` are the queries, but A, AAAA and HTTPS of one name within a
+    second counted once. Rows without client, time or name are left out.
 
     >>> from dnsnb import simulate
     >>> found = sessions(simulate.frame(hours=0.5))
