@@ -37,11 +37,6 @@ def top(session: Any, column: str = "client", *, most: int = 10) -> Dashboard:
     return Dashboard(session, panels=["bars"], dimensions=[dimension], most=most)
 
 
-def controls(session: Any) -> Dashboard:
-    """Return start and stop, lists, settings and the look-up tool alone."""
-    return Dashboard(session, panels=["status", "controls"])
-
-
 class Snapshot:
     """The state of a session at one moment as a plain result: it stays in the notebook when the kernel is gone."""
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from dnsnb.analysis.streaming import Stream
+    from dnsnb.notebook.controls import Controls
     from dnsnb.notebook.dashboard import Dashboard
     from dnsnb.notebook.own import OwnPanel
     from dnsnb.notebook.panels import Snapshot
@@ -246,11 +247,12 @@ class Session:
 
         return self._panel(("top", column, most), lambda: top(self, column, most=most))
 
-    def controls(self) -> Dashboard:
-        """Return start and stop, lists, settings and the look-up tool alone."""
-        from dnsnb.notebook.panels import controls
+    def controls(self) -> Controls:
+        """Return the controls alone, as ipywidgets: start and stop, block mode, pause, upstreams, lists, look-up …"""
+        from dnsnb.notebook.controls import Controls
 
-        return self._panel("controls", lambda: controls(self))
+        found: Controls = self._view("controls", Controls)
+        return found
 
     def panel(self, draw: Callable[[pd.DataFrame], Any], *, every: float = 1.0) -> OwnPanel:
         """Return a panel of your own: what `draw(frame)` gives, drawn again after changes, `every` seconds apart."""
