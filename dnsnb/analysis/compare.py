@@ -13,7 +13,7 @@ from dnsnb.analysis.facts import Facts, facts, with_zone
 from dnsnb.analysis.latency import latency
 from dnsnb.analysis.native import collected, lazy
 from dnsnb.analysis.result import Result, result
-from dnsnb.analysis.wording import cell, printable
+from dnsnb.analysis.wording import printable, share
 
 _SHARES = ("status", "rcode", "qtype")
 _OF_A_COLUMN = 8
@@ -73,12 +73,8 @@ class Comparison(Result):
         first, second = (escape(printable(name)) for name in self.names)
         rows = []
         for row in self.to_dict("records"):
-            kind = "share" if row["unit"] == "share" else str(row["what"])
-            shown = [cell(kind, row[name]) for name in ("a", "b", "difference")]
-            if row["unit"] == "share" and not pd.isna(row["difference"]):
-                shown[2] = f"{row['difference'] * 100:+.1f} points"
-            elif not pd.isna(row["difference"]):
-                shown[2] = f"{'+' if row['difference'] > 0 else ''}{shown[2]}"
+            shown = [_shown(row["unit"], row[name]) for name in ("a", "b")]
+            shown.append(_shown("points" if row["unit"] == "share" else row["unit"], row["difference"], signed=True))
             cells = "".join(f'<td style="text-align:right">{escape(text)}</td>' for text in shown)
             what = escape(printable(f"{row['aspect']}: {row['what']}"))
             rows.append(f'<tr><td style="text-align:left">{what}</td>{cells}</tr>')
@@ -120,6 +116,18 @@ def compare(a: Any, b: Any, column: str | None = None, n: int = 20, *, names: tu
     object.__setattr__(made, "names", called)
     object.__setattr__(made, "_columns", lambda name, most: _changes(a, b, name, most))
     return made
+
+
+def _shown(unit: str, value: float, *, signed: bool = False) -> str:
+    """Return a figure with its unit."""
+    if value != value:
+        return "–"
+    sign = "+" if signed and value > 0 else ""
+    if unit == "share":
+        return share(value)
+    if unit == "points":
+        return f"{sign}{value * 100:.1f} points"
+    return f"{sign}{value:,.0f}" if unit == "count" else f"{sign}{value:,.1f} {unit}"
 
 
 def _figures(frames: tuple[Any, Any], sides: tuple[Facts, Facts]) -> pd.DataFrame:

@@ -56,3 +56,17 @@ def test_windows_are_rounded_down(kind: str) -> None:
         frame = duckdb.from_arrow(pa.Table.from_pandas(frame))
     rows = native.with_windows(native.lazy(frame, "time"), 60_000_000)
     assert native.collected(rows.select("window"))["window"].tolist() == [-2, -1, 0, 0, 1]
+
+
+def test_percentiles_from_counts_are_those_of_the_values(monkeypatch: pytest.MonkeyPatch) -> None:
+    from dnsnb import simulate
+    from dnsnb.analysis import latency
+
+    frame = simulate.frame(hours=2, threats=False)
+    found = latency.latency(frame, by="qtype").set_index("qtype")
+    good = frame[frame["status"].eq("forwarded")]
+    for qtype, waits in good.groupby("qtype", observed=True)["latency_ms"]:
+        for name, q in latency.PERCENTILES.items():
+            assert found.loc[qtype, name] == pytest.approx(waits.astype("float64").quantile(q), abs=0.0015)
+    monkeypatch.setattr(latency, "MOST_GROUPS", 10)
+    pd.testing.assert_frame_equal(latency.latency(frame, by="qtype").set_index("qtype"), found, atol=0.0015)

@@ -55,11 +55,11 @@ def test_the_figures_by_hand() -> None:
     )
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_same_on_every_engine(kind: str) -> None:
-    first, other = summary(as_kind(rich_table(), "pandas")), summary(as_kind(rich_table(), kind))
-    assert str(first) == str(other)
-    assert first.html() == other.html()
+def test_the_same_on_every_engine() -> None:
+    first, *others = (summary(as_kind(rich_table(), kind)) for kind in KINDS)
+    for other in others:
+        assert str(first) == str(other)
+        assert first.html() == other.html()
 
 
 def test_times_are_in_the_frame_s_own_zone() -> None:
