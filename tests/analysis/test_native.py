@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 from frame_kinds import as_kind, plain, rich_table
 
-from dnsnb import analysis
+from dnsnb import analysis, simulate
 from dnsnb.analysis import native
 from dnsnb.errors import MissingColumnError
 
@@ -59,9 +60,7 @@ def test_windows_are_rounded_down(kind: str) -> None:
 
 
 def test_percentiles_from_counts_are_those_of_the_values(monkeypatch: pytest.MonkeyPatch) -> None:
-    from dnsnb import simulate
-    from dnsnb.analysis import latency
-
+    latency = importlib.import_module("dnsnb.analysis.latency")
     frame = simulate.frame(hours=2, threats=False)
     found = latency.latency(frame, by="qtype").set_index("qtype")
     good = frame[frame["status"].eq("forwarded")]
