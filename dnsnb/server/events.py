@@ -153,12 +153,20 @@ class DNSEventService:
             self.storage.lost(batch.dropped, text)
         if not batch.count:
             return
+        self._name_clients(batch.columns)
         batch = self._privacy.apply(batch)
         self._log_version += 1
         self._remember(batch.columns, batch.count)
         self.hits.add(batch.columns["list"], batch.columns["rule"])
         self.responder.emit_rows(batch.columns, batch.count, batch.dropped)
         self.storage.put(batch)
+
+    def _name_clients(self, columns: Columns) -> None:
+        """Write beside each address what its client is called, if any client has a name."""
+        clients = self.policy.directory
+        if clients.clients:
+            names = {address: clients.identify(address).name for address in set(columns["client"]) if address}
+            columns["client_name"] = [names.get(address) for address in columns["client"]]
 
     def _remember(self, columns: Columns, count: int) -> None:
         if count > NEWEST_ROWS:

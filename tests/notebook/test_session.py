@@ -381,3 +381,11 @@ def test_an_analysis_follows_the_log(session: Session) -> None:
     until(session, lambda: {"first.example", "followed.example"} <= set(followed.result()["qname"]))
     with pytest.raises(ValueError, match="no incremental twin"):
         session.follow("nothing")
+
+
+def test_a_client_that_has_a_name_is_called_by_it(session: Session) -> None:
+    session.policy.set_clients([{"name": "workbench", "addresses": ["127.0.0.0/24"]}])
+    session.query("named.example.org")
+    until(session, lambda: len(session.live) == 1)
+    assert session.frame["client_name"].tolist() == ["workbench"]
+    assert session.log()["client_name"].tolist() == ["workbench"]
