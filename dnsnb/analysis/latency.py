@@ -27,14 +27,15 @@ def latency(frame: Any, by: str | None = "upstream", answered_by: str = "upstrea
 
     What upstreams answered and what memory did are apart: `answered_by` is "upstream" or "memory". Those that failed
     are not timed; their share is `failed` (0-1), and of it those that nobody answered, `timeouts` (no rcode, or EDE 22
-    or 23; null where the frame has neither column).
+    or 23; null where no row has either).
 
     >>> from dnsnb import simulate
     >>> bool(latency(simulate.frame(hours=0.2))["p50"].gt(0).all())
     True
     """
     rows, key = latency_rows(frame, by, answered_by)
-    sums = collected(rows.group_by(key).agg(nw.col("bad").sum(), nw.col("unanswered").sum(), nw.len().alias("asked")))
+    counts = [nw.col(name).sum() for name in ("bad", "unanswered", "said")]
+    sums = collected(rows.group_by(key).agg(*counts, nw.len().alias("asked")))
     good = rows.filter((nw.col("bad") == 0) & ~nw.col("latency_ms").is_null())
     timed = percentiles(good, key)
     # one that never gave a good answer has a row too: it is the one that is looked for
@@ -73,7 +74,7 @@ def percentiles(rows: Any, key: str) -> pd.DataFrame:
 
 
 def latency_rows(frame: Any, by: str | None, answered_by: str) -> tuple[Any, str]:
-    """Return the lazy rows that count (the key, `latency_ms`, `bad` and `unanswered` as 0 or 1), and the key."""
+    """Return the lazy rows that count (the key, `latency_ms`; `bad`, `unanswered`, `said` as 0 or 1), and the key."""
     if answered_by not in ANSWERED_BY:
         raise ValueError(f"answered_by: {answered_by!r}: must be 'upstream' or 'memory'")
     have = columns_of(frame)
@@ -89,23 +90,25 @@ def latency_rows(frame: Any, by: str | None, answered_by: str) -> tuple[Any, str
         rows = rows.with_columns((nw.col("hour") - nw.col("hour") // 24 * 24).alias("hour"))
     rows = rows.filter(~nw.col(key).is_null())
     rows = rows.with_columns((nw.col("status") == "failed").cast(nw.Int64).alias("bad"))
-    silent = nw.lit(0)
+    silent, said = nw.lit(0), nw.lit(0)
     if "ede" in signs:
         silent = nw.when(nw.col("ede").is_in(list(UNANSWERED_EDE))).then(1).otherwise(silent)
+        said = nw.when(nw.col("ede").is_null()).then(said).otherwise(1)
     if "rcode" in signs:
         silent = nw.when(nw.col("rcode").is_null()).then(1).otherwise(silent)
-    nothing = nw.lit(None, nw.Int64)
-    unanswered = nw.when(nw.col("bad") == 1).then(silent).otherwise(0) if signs else nothing
-    return rows.with_columns(unanswered.cast(nw.Int64).alias("unanswered")), key
+        said = nw.when(nw.col("rcode").is_null()).then(said).otherwise(1)
+    unanswered = nw.when(nw.col("bad") == 1).then(silent).otherwise(0)
+    return rows.with_columns(unanswered.alias("unanswered"), said.alias("said")), key
 
 
 def latency_result(found: pd.DataFrame, key: str, by: str | None, answered_by: str) -> Result:
-    """Return sums (`asked`, `bad`, `unanswered`, `count`, percentiles) by the key as the result of `latency`."""
+    """Return sums (`asked`, `bad`, `unanswered`, `said`), `count` and percentiles by the key as what `latency` gives."""
     found = found.sort_values(key, ignore_index=True)
     found["count"] = found["count"].fillna(0).astype("int64")
     asked = found["asked"].clip(lower=1).astype("float64")
     found["failed"] = found["bad"].astype("float64") / asked
-    found["timeouts"] = found["unanswered"].astype("float64") / asked
+    known = found["said"].sum() > 0  # else it is not known who was silent
+    found["timeouts"] = found["unanswered"].astype("float64") / asked if known else float("nan")
     found = found[[key, "count", *PERCENTILES, "failed", "timeouts"]]
     for name in PERCENTILES:
         found[name] = found[name].astype("float64").round(3)

@@ -193,25 +193,20 @@ class Latencies:
         self.needs = ("latency_ms", "status", *([] if by is None else ["time" if by == "hour" else by]))
         self.takes = tuple(name for name in ("rcode", "ede") if name not in self.needs)
         self.dropped = 0
-        self.signs = False  # whether rows ever said if anybody answered
         self.groups: dict[Any, tuple[Counter[str], Percentiles]] = {}
 
     def add(self, rows: pd.DataFrame) -> None:
         """Take a batch."""
-        self.signs |= any(bool(rows[name].notna().any()) for name in ("rcode", "ede"))
         lazy_rows, key = latency_rows(rows, self.by, self.answered_by)
         for value, group in collected(lazy_rows).groupby(key, sort=False):
             sums, times = self._group(value, len(group))
-            sums.update(
-                {"asked": len(group), "bad": int(group["bad"].sum()), "unanswered": int(group["unanswered"].sum())}
-            )
+            sums.update({name: int(group[name].sum()) for name in ("bad", "unanswered", "said")}, asked=len(group))
             good = group["latency_ms"].astype("float64").to_numpy()[(group["bad"] == 0).to_numpy()]
             times.add(good[~np.isnan(good)])
 
     def absorb(self, other: Self) -> None:
         """Take what another has counted."""
         self.dropped += other.dropped
-        self.signs |= other.signs
         for value, (theirs, times) in other.groups.items():
             sums, mine = self._group(value, theirs["asked"])
             sums.update(theirs)
@@ -229,10 +224,10 @@ class Latencies:
         other = free_label(OTHER, [v for v in self.groups if v is not _OTHERS])
         rows = []
         for value, (sums, times) in self.groups.items():
-            row: dict[str, Any] = {key: other if value is _OTHERS else value, "asked": sums["asked"]}
-            row |= {"bad": sums["bad"], "unanswered": sums["unanswered"] if self.signs else None, "count": times.count}
-            rows.append(row | {name: times.quantile(share) for name, share in PERCENTILES.items()})
-        found = pd.DataFrame(rows, columns=[key, "asked", "bad", "unanswered", "count", *PERCENTILES])
+            row: dict[str, Any] = {name: sums[name] for name in ("asked", "bad", "unanswered", "said")}
+            row |= {name: times.quantile(share) for name, share in PERCENTILES.items()}
+            rows.append({key: other if value is _OTHERS else value, "count": times.count} | row)
+        found = pd.DataFrame(rows, columns=[key, "asked", "bad", "unanswered", "said", "count", *PERCENTILES])
         return latency_result(found, key, self.by, self.answered_by)
 
 
