@@ -15,6 +15,7 @@ from dnsnb.analysis.flows import flow
 from dnsnb.analysis.hunt import hunt
 from dnsnb.analysis.latency import latency
 from dnsnb.analysis.live import TWINS, live
+from dnsnb.analysis.lookalikes import homoglyphs, lookalikes
 from dnsnb.analysis.memory import cache_hits, effective_ttl
 from dnsnb.analysis.newly_seen import newly_seen
 from dnsnb.analysis.nonexistent import nxdomain, search_suffixes
@@ -51,9 +52,11 @@ OF_A_FRAME = (
     "effective_ttl",
     "fast_flux",
     "flow",
+    "homoglyphs",
     "hunt",
     "latency",
     "leaks",
+    "lookalikes",
     "name_features",
     "newly_seen",
     "nxdomain",
@@ -100,10 +103,12 @@ __all__ = [
     "effective_ttl",
     "fast_flux",
     "flow",
+    "homoglyphs",
     "hunt",
     "latency",
     "leaks",
     "live",
+    "lookalikes",
     "name_features",
     "newly_seen",
     "nxdomain",

@@ -45,7 +45,7 @@ def domains(frame: Any, n: int | None = 20, *, private: bool = True) -> Result:
     >>> domains(simulate.frame(hours=0.5), n=3).columns.tolist()[:4]
     ['domain', 'kind', 'queries', 'share']
     """
-    return _domains(_by_name(frame), {"n": n, "private": private})
+    return _domains(by_name(frame), {"n": n, "private": private})
 
 
 def leaks(frame: Any, n: int | None = 20) -> Result:
@@ -59,7 +59,7 @@ def leaks(frame: Any, n: int | None = 20) -> Result:
     >>> leaks(frame)[["top", "why", "example"]].values.tolist()
     [['lan', 'private use, unregistered', 'nas.lan'], ['wpad', 'single label', 'wpad']]
     """
-    return _leaks(_by_name(frame), {"n": n})
+    return _leaks(by_name(frame), {"n": n})
 
 
 def name_features(frame: Any, n: int | None = None) -> Result:
@@ -74,7 +74,7 @@ def name_features(frame: Any, n: int | None = None) -> Result:
     >>> name_features(frame)[["etld1", "labels", "digits"]].round(2).values.tolist()
     [['example.com', 4, 0.29]]
     """
-    return _name_features(_by_name(frame), {"n": n})
+    return _name_features(by_name(frame), {"n": n})
 
 
 class ByName:
@@ -97,7 +97,7 @@ class ByName:
 
     def add(self, rows: pd.DataFrame) -> None:
         """Take a batch."""
-        self._groups.add(_by_name(rows))
+        self._groups.add(by_name(rows))
 
     def absorb(self, other: Any) -> None:
         """Take what another has gathered."""
@@ -108,7 +108,7 @@ class ByName:
         return type(self)._last(self._groups.table(), self._shown)
 
 
-def _by_name(frame: Any) -> pd.DataFrame:
+def by_name(frame: Any) -> pd.DataFrame:
     have = present(frame, *_TAKES)
     truths = {
         "nx": nw.col("rcode").cast(nw.String).fill_null("") == "NXDOMAIN" if "rcode" in have else nw.lit(False),
@@ -118,7 +118,7 @@ def _by_name(frame: Any) -> pd.DataFrame:
     return reduced(frame, _NEEDS, sums, {}, (*_NEEDS, *have))
 
 
-def _rolled(groups: pd.DataFrame, key: str) -> pd.DataFrame:
+def rolled(groups: pd.DataFrame, key: str) -> pd.DataFrame:
     """Return groups by a column: queries, clients (null is none), names, and the shares."""
     named = groups.assign(asker=groups["client"].where(groups["client"] != ""))
     found = named.groupby(key, sort=True, as_index=False).agg(
@@ -131,17 +131,17 @@ def _rolled(groups: pd.DataFrame, key: str) -> pd.DataFrame:
     return found.sort_values(["queries", key], ascending=[False, True], ignore_index=True)
 
 
-def _taken_apart(groups: pd.DataFrame, private: bool = True) -> tuple[np.ndarray[Any, Any], list[names.Parts]]:
+def taken_apart(groups: pd.DataFrame, private: bool = True) -> tuple[np.ndarray[Any, Any], list[names.Parts]]:
     codes, distinct = pd.factorize(groups["qname"], sort=False)
     return codes, names.parts(list(distinct), private=private)
 
 
 def _domains(groups: pd.DataFrame, params: dict[str, Any]) -> Result:
-    codes, apart = _taken_apart(groups, params["private"])
+    codes, apart = taken_apart(groups, params["private"])
     known = {p.registered: p.kind for p in apart if p.registered is not None}
     column = np.array([p.registered for p in apart] + [None], dtype="object")[codes]
     total = int(groups["count"].sum())
-    found = _rolled(groups.assign(domain=column)[pd.notna(column)], "domain")
+    found = rolled(groups.assign(domain=column)[pd.notna(column)], "domain")
     found.insert(1, "kind", pd.Series([known[d] for d in found["domain"]], dtype="str"))
     found.insert(3, "share", (found["queries"] / max(total, 1)).astype("float64"))
     found["domain"] = found["domain"].astype("str")
@@ -152,12 +152,12 @@ def _domains(groups: pd.DataFrame, params: dict[str, Any]) -> Result:
 
 
 def _leaks(groups: pd.DataFrame, params: dict[str, Any]) -> Result:
-    codes, apart = _taken_apart(groups)
+    codes, apart = taken_apart(groups)
     _, distinct = pd.factorize(groups["qname"], sort=False)
     tops = [_leaking(name, part) for name, part in zip(distinct, apart, strict=True)]
     column = np.array([top for top, _ in tops] + [None], dtype="object")[codes]
     leaking = groups.assign(top=column)[pd.notna(column)]
-    found = _rolled(leaking, "top").drop(columns=["blocked", "blocked_share", "nx"])
+    found = rolled(leaking, "top").drop(columns=["blocked", "blocked_share", "nx"])
     why = dict(tops)
     found.insert(1, "why", pd.Series([why[top] for top in found["top"]], dtype="str"))
     first = leaking.groupby(["top", "qname"], as_index=False)["count"].sum()
@@ -180,7 +180,7 @@ def _leaking(name: str, part: names.Parts) -> tuple[str | None, str]:
 
 
 def _name_features(groups: pd.DataFrame, params: dict[str, Any]) -> Result:
-    found = _rolled(groups, "qname")[["qname", "queries", "clients"]]
+    found = rolled(groups, "qname")[["qname", "queries", "clients"]]
     found = found.head(len(found) if params["n"] is None else params["n"])
     letters = names.features(found["qname"]).drop(columns=["suffix"])
     table = pd.concat([found.reset_index(drop=True).astype({"qname": "str"}), letters], axis=1)

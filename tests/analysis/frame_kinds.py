@@ -73,6 +73,7 @@ def rich_table() -> pa.Table:
     add(331, "10.0.0.3", "down.example.com", **failed | {"rcode": None, "latency_ms": None})
     add(400, "10.0.0.4", "old.example.com", status="stale", upstream=None, ttl=30, latency_ms=0.1)
     add(401, "10.0.0.4", "router.lan", status="local", upstream=None, answers=["10.0.0.1"])
+    add(400.5, "10.0.0.4", "login.paypa1.com")
     add(402, "10.0.0.4", "xn--80ak6aa92e.com", transport="dot", client_name="laptop")
     add(403, "10.0.0.4", "shop.example", status="refused", rcode="REFUSED", answers=[], upstream=None)
     add(4000, "10.0.0.4", "www.shop.example", source="office", transport="tcp")
