@@ -13,7 +13,7 @@ import narwhals as nw
 import numpy as np
 import pandas as pd
 
-from dnsnb.analysis.native import collected, columns_of, lazy, since_epoch_us
+from dnsnb.analysis.native import collected, columns_of, lazy, with_windows
 from dnsnb.analysis.result import Result, result
 
 HOUR_US = 3_600_000_000
@@ -25,8 +25,8 @@ PROVIDERS = (
     "dns.umbrella.com", "dns0.eu", "dns10.quad9.net", "dns11.quad9.net", "dns9.quad9.net", "dnsforge.de",
     "doh.360.cn", "doh.applied-privacy.net", "doh.cleanbrowsing.org", "doh.dns.apple.com",
     "doh.familyshield.opendns.com", "doh.la.ahadns.net", "doh.li", "doh.libredns.gr", "doh.mullvad.net",
-    "doh.opendns.com", "doh.pub", "doh.tiar.app", "doh.xfinity.com", "dot.pub", "dot1.applied-privacy.net", "dot.libredns.gr",
-    "family-filter-dns.cleanbrowsing.org", "freedns.controld.com", "odvr.nic.cz", "one.one.one.one", "ordns.he.net",
+    "doh.opendns.com", "doh.pub", "doh.tiar.app", "doh.xfinity.com", "dot.pub", "dot1.applied-privacy.net",
+    "dot.libredns.gr", "family-filter-dns.cleanbrowsing.org", "freedns.controld.com", "odvr.nic.cz", "one.one.one.one", "ordns.he.net",
     "private.canadianshield.cira.ca", "public.dns.iij.jp", "security-filter-dns.cleanbrowsing.org",
     "sky.rethinkdns.com", "unicast.uncensoreddns.org", "anycast.uncensoreddns.org", "wikimedia-dns.org",
 )  # fmt: skip
@@ -57,7 +57,7 @@ def bypass(
     have = columns_of(frame)
     signs = tuple(name for name in ("rcode", "status") if name in have)
     rows = lazy(frame, "time", "client", "qname", *signs, *(["upstream"] if own else []))
-    rows = rows.filter(~nw.col("time").is_null()).with_columns(since_epoch_us("time").alias("at"))
+    rows = with_windows(rows.filter(~nw.col("time").is_null()), 1, "at")
     tables = [_named(rows, signs, tuple(_cleaned(name) for name in providers)), _silent(rows, silent_hours, least)]
     if own:
         tables.append(_elsewhere(rows, own))

@@ -8,7 +8,7 @@ from typing import Any
 import narwhals as nw
 import pandas as pd
 
-from dnsnb.analysis.native import collected, columns_of, lazy, since_epoch_us
+from dnsnb.analysis.native import collected, columns_of, lazy, with_windows
 from dnsnb.analysis.result import Result, result
 
 HOUR_US = 3_600_000_000
@@ -33,7 +33,7 @@ def chatty(frame: Any, n: int = 20) -> Result:
     found = collected(counts.sort("queries", "client", descending=[True, False]).head(n))
     mine = rows.filter(nw.col("client").is_in(found["client"].tolist()))
     hours = mine.filter(~nw.col("time").is_null())
-    hours = hours.with_columns((since_epoch_us("time") // HOUR_US).alias("hour")).select("client", "hour").unique()
+    hours = with_windows(hours, HOUR_US, "hour").select("client", "hour").unique()
     active = collected(hours.group_by("client").agg(nw.len().alias("hours")))
     names = collected(mine.filter(~nw.col("qname").is_null()).group_by("client", "qname").agg(nw.len().alias("rows")))
     names = names.sort_values(["client", "rows", "qname"], ascending=[True, False, True])
@@ -73,7 +73,7 @@ def anonymity(frame: Any, columns: Sequence[str] = ("qname", "hour"), k: int = 5
     for name in names:
         mine = rows
         if clock and name == "hour":
-            mine = rows.with_columns((since_epoch_us("time") // HOUR_US).alias("hour"))
+            mine = with_windows(rows.filter(~nw.col("time").is_null()), HOUR_US, "hour")
         pairs = collected(mine.filter(~nw.col(name).is_null()).group_by(name, "client").agg(nw.len().alias("rows")))
         values = pairs.groupby(name).agg(clients=("client", "size"), rows=("rows", "sum"))
         rare, unique = values["clients"] < k, values["clients"] == 1

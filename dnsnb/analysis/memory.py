@@ -7,7 +7,7 @@ from typing import Any
 import narwhals as nw
 import pandas as pd
 
-from dnsnb.analysis.native import collected, columns_of, lazy, since_epoch_us, window_us, with_windows
+from dnsnb.analysis.native import collected, columns_of, lazy, window_us, with_windows
 from dnsnb.analysis.result import Result, result
 
 COUNTED = ("cached", "stale", "forwarded")
@@ -69,7 +69,7 @@ def effective_ttl(frame: Any, n: int = 20) -> Result:
         rows = rows.filter(~nw.col(name).is_null())
     fresh = (nw.col("status") == "forwarded").cast(nw.Int64)
     ttl = nw.col("ttl").cast(nw.Float64) if timed else nw.lit(None, nw.Float64)
-    rows = rows.with_columns(since_epoch_us("time").alias("at"), fresh.alias("fresh"), ttl.alias("ttl"))
+    rows = with_windows(rows, 1, "at").with_columns(fresh.alias("fresh"), ttl.alias("ttl"))
     # of equal times the upstream's answer comes first
     rows = rows.with_columns((nw.col("at") * 2 - nw.col("fresh")).alias("order"))
     rows = rows.with_columns(nw.col("fresh").cum_sum().over(*key, order_by="order").cast(nw.Int64).alias("term"))

@@ -9,7 +9,7 @@ import narwhals as nw
 import numpy as np
 import pandas as pd
 
-from dnsnb.analysis.native import collected, columns_of, lazy, since_epoch_us
+from dnsnb.analysis.native import collected, columns_of, lazy, with_windows
 from dnsnb.analysis.result import Result, result
 from dnsnb.names import registered_domain
 
@@ -148,7 +148,7 @@ def _asked(frame: Any, *more: str) -> Any:
     rows = lazy(frame, "time", "client", "qname", *more)
     for name in ("time", "client", "qname"):
         rows = rows.filter(~nw.col(name).is_null())
-    return rows.with_columns(since_epoch_us("time").alias("at"))
+    return with_windows(rows, 1, "at")
 
 
 def _by_domain(rows: Any) -> pd.DataFrame:

@@ -7,7 +7,7 @@ from typing import Any
 import narwhals as nw
 import pandas as pd
 
-from dnsnb.analysis.native import collected, columns_of, lazy, since_epoch_us, window_us
+from dnsnb.analysis.native import collected, columns_of, lazy, window_us, with_windows
 from dnsnb.analysis.result import Result, result
 
 
@@ -28,7 +28,7 @@ def storms(frame: Any, every: str = "10s", least: int = 20) -> Result:
     rows = lazy(frame, "time", *key)
     for name in ("time", "qname"):
         rows = rows.filter(~nw.col(name).is_null())
-    rows = rows.with_columns((since_epoch_us("time") // step).alias("window"))
+    rows = with_windows(rows, step)
     crowded = rows.group_by(*key, "window").agg(nw.len().alias("rows")).filter(nw.col("rows") >= least)
     found = collected(
         crowded.group_by(*key).agg(
@@ -66,7 +66,7 @@ def retries(frame: Any, within: str = "10s") -> Result:
     bad = nw.when(nw.col("rcode") == "SERVFAIL").then(1).otherwise(0)
     if "status" in have:
         bad = nw.when(nw.col("status") == "failed").then(1).otherwise(bad)
-    rows = rows.with_columns(since_epoch_us("time").alias("at"), bad.alias("bad"))
+    rows = with_windows(rows, 1, "at").with_columns(bad.alias("bad"))
     silent = nw.when((nw.col("bad") == 1) & nw.col("rcode").is_null()).then(1).otherwise(0)
     # of equal times the failure comes first, so that each library sees the same order
     rows = rows.with_columns(silent.alias("silent"), (nw.col("at") * 2 - nw.col("bad")).alias("order"))

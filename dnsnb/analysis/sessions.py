@@ -9,7 +9,7 @@ import narwhals as nw
 import numpy as np
 import pandas as pd
 
-from dnsnb.analysis.native import collected, lazy, since_epoch_us, window_us
+from dnsnb.analysis.native import collected, lazy, window_us, with_windows
 from dnsnb.analysis.result import Result, result
 
 #: the types that one program asks of one name at once (happy eyeballs, RFC 8305; service bindings, RFC 9460)
@@ -98,7 +98,7 @@ def _looked_up(frame: Any) -> Any:
     for name in ("time", "client", "qname"):
         rows = rows.filter(~nw.col(name).is_null())
     apart = nw.when(nw.col("qtype").is_in(list(TOGETHER))).then(0).otherwise(1)
-    rows = rows.with_columns(since_epoch_us("time").alias("at"), apart.alias("apart"))
+    rows = with_windows(rows, 1, "at").with_columns(apart.alias("apart"))
     before = nw.col("at").shift(1).over("client", "qname", "apart", order_by="at")
     rows = rows.with_columns((nw.col("at") - before).alias("since"))
     follows = (nw.col("apart") == 0) & ~nw.col("since").is_null() & (nw.col("since") <= FOLD_US)
