@@ -105,15 +105,15 @@ def compare(a: Any, b: Any, column: str | None = None, n: int = 20, *, names: tu
     sides = (facts(a, zone), facts(b, zone))
     lazy(a, "qname"), lazy(b, "qname")
     table = _figures((a, b), sides)
-    called = names or _called(*sides)
+    shown = names or called(*sides)
     asked = _changes(a, b, "qname", 1).attrs["fates"]
     read_as = (
-        f"{called[0]} against {called[1]}: {sides[0].rows:,} and {sides[1].rows:,} queries; "
+        f"{shown[0]} against {shown[1]}: {sides[0].rows:,} and {sides[1].rows:,} queries; "
         f"{asked['new']:,} names new, {asked['gone']:,} gone, {asked['both']:,} in both"
     )
     made = Comparison(table)
-    made.attrs = result(table, "compare", read_as, {"kind": "paired"}, names=list(called)).attrs
-    object.__setattr__(made, "names", called)
+    made.attrs = result(table, "compare", read_as, {"kind": "paired"}, names=list(shown)).attrs
+    object.__setattr__(made, "names", shown)
     object.__setattr__(made, "_columns", lambda name, most: _changes(a, b, name, most))
     return made
 
@@ -177,7 +177,7 @@ def _shares(frame: Any, column: str) -> pd.Series:
     )
 
 
-def _called(one: Facts, other: Facts) -> tuple[str, str]:
+def called(one: Facts, other: Facts) -> tuple[str, str]:
     """Name the two: by their sources, else by their times, else a and b."""
     if one.sources and other.sources and one.sources != other.sources:
         return ", ".join(one.sources[:2]), ", ".join(other.sources[:2])
