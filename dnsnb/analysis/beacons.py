@@ -16,6 +16,7 @@ from dnsnb.analysis.pairs import (
     QUERY_OVERHEAD,
     as_time,
     microseconds,
+    newest_hours,
     octets,
     present,
     reduced,
@@ -45,6 +46,7 @@ def beacons(
     together_s: int = 2,
     shortest_s: float = 10.0,
     ignore: Iterable[str] = IGNORED,
+    most: int = MOST_EVENTS,
 ) -> Result:
     """Return the `n` most regular pairs of client and registered domain, those that chance doesn't explain first.
 
@@ -55,15 +57,17 @@ def beacons(
     a cache asks again when the TTL has ended: where most gaps are that, `ttl_explained` is true and `verdict` "ttl";
     "beacon" where half of the gaps are alike, `shortest_s` long at least (shorter ones are retries), the chance is
     below 0.01 and no TTL explains them. `ttl_s` is the median,
-    `prevalence` the share of all clients that ask for the domain: what half of a network does is seldom malware.
+    `prevalence` the share of all clients that ask for the domain: what half of a network does is seldom malware. Of a
+    log with more than `most` rows the newest hours are looked at, and `read_as` says so.
 
     >>> from dnsnb import simulate
     >>> day = simulate.frame(hours=2, rate=0.05)
     >>> beacons(day, n=1)[["client", "domain", "verdict"]].to_dict("records")
     [{'client': '127.0.2.21', 'domain': 'quiet-harbor.example', 'verdict': 'beacon'}]
     """
-    params = _params(n, fewest, together_s, shortest_s, ignore)
-    return _judged(_events(frame, params["ignore"]), params, 0)
+    params = _params(n, fewest, together_s, shortest_s, ignore) | {"most": most}
+    newest, left_out = newest_hours(frame, most)
+    return _judged(_events(frame, params["ignore"], newest), params, left_out)
 
 
 class Beacons:
@@ -103,7 +107,7 @@ class Beacons:
 
     def result(self) -> Result:
         params = {k: v for k, v in self.params.items() if k != "events"}
-        return _judged(self._events.table(), params, self.dropped)
+        return _judged(self._events.table(), params | {"most": MOST_EVENTS}, self.dropped)
 
 
 def _params(n: int | None, fewest: int, together_s: int, shortest_s: float, ignore: Iterable[str]) -> dict[str, Any]:
@@ -113,14 +117,20 @@ def _params(n: int | None, fewest: int, together_s: int, shortest_s: float, igno
     return {"n": n, **how, "ignore": tuple(ignore)}
 
 
-def _events(frame: Any, ignore: tuple[str, ...]) -> pd.DataFrame:
+def _events(frame: Any, ignore: tuple[str, ...], where: Any = None) -> pd.DataFrame:
     """Return the seconds in which a client asked for a domain: rows, octets of the questions, least TTL."""
     have = present(frame, *_TAKES)
     sums = {"octets": octets("query_bytes", have), "bare": unsized("query_bytes", have)}
     least = {"ttl": nw.col("ttl").cast(nw.Float64)} if "ttl" in have else {}
     key = {"second": microseconds() // _SECOND}
     found = reduced(
-        frame, ("client", "qname", "second"), sums, least, (*_NEEDS, *have), made=key, where=~nw.col("time").is_null()
+        frame,
+        ("client", "qname", "second"),
+        sums,
+        least,
+        (*_NEEDS, *have),
+        made=key,
+        where=~nw.col("time").is_null() if where is None else where,
     )
     if not least:
         found["ttl"] = np.nan
@@ -132,7 +142,7 @@ def _events(frame: Any, ignore: tuple[str, ...]) -> pd.DataFrame:
     return gathered.table()
 
 
-def _judged(events: pd.DataFrame, params: dict[str, Any], dropped: int) -> Result:
+def _judged(events: pd.DataFrame, params: dict[str, Any], left_out: int) -> Result:
     n, fewest = params["n"], params["fewest"]
     asks = _asks(events, params["together_s"])
     first, last = (int(f(events["second"])) if len(events) else 0 for f in (min, max))
@@ -144,21 +154,8 @@ def _judged(events: pd.DataFrame, params: dict[str, Any], dropped: int) -> Resul
     rows = []
     for pair in pairs.itertuples(index=False):
         of = slice(pair.begin, pair.begin + pair.asks)
-        found = regularity(np.diff(times[of]))
-        rows.append((pair.client, pair.domain, pair.asks, of, *found, *_by_ttl(times[of], ttls[of])))
-    names = (
-        "client",
-        "domain",
-        "asks",
-        "of",
-        "regularity",
-        "period_s",
-        "jitter",
-        "lost",
-        "log10",
-        "ttl_explained",
-        "ttl_s",
-    )
+        rows.append((pair.client, pair.domain, pair.asks, of, *regularity(np.diff(times[of]))))
+    names = ("client", "domain", "asks", "of", "regularity", "period_s", "jitter", "lost", "log10")
     table = pd.DataFrame(rows, columns=list(names))
     # so many places were looked at: chance had as many tries
     askers = events.drop_duplicates(["client", "domain"])["domain"].value_counts()
@@ -166,7 +163,10 @@ def _judged(events: pd.DataFrame, params: dict[str, Any], dropped: int) -> Resul
     table["prevalence"] = [askers[domain] / everybody for domain in table["domain"]]
     table["chance"] = [10.0 ** min(0.0, v) * len(table) for v in table["log10"]]
     regular = (table["regularity"] >= 0.5) & (table["chance"] < 0.01) & (table["period_s"] >= params["shortest_s"])
-    explained = table["ttl_explained"].astype("bool")
+    explained = np.array(
+        [bool(sure) and _by_ttl(times[of], ttls[of]) for sure, of in zip(regular, table["of"], strict=True)]
+    )
+    explained = explained.astype("bool")
     table["verdict"] = pd.Series(np.where(regular, np.where(explained, "ttl", "beacon"), ""), dtype="str")
     table["rank"] = np.where(regular, np.where(explained, 1, 0), 2)
     flagged = int((table["rank"] == 0).sum())
@@ -174,6 +174,10 @@ def _judged(events: pd.DataFrame, params: dict[str, Any], dropped: int) -> Resul
     total = len(table)
     table = table.sort_values(["rank", "log10", "client", "domain"], ignore_index=True)
     table = table.head(len(table) if n is None else n)
+    table["ttl_explained"] = pd.Series(
+        [_by_ttl(times[of], ttls[of]) for of in table["of"]], dtype="bool", index=table.index
+    )
+    table["ttl_s"] = [_median(ttls[of]) for of in table["of"]]
     scores = [beacon_score(times[of], sizes[of], first, last) for of in table["of"]]
     for number, name in enumerate(("score", "times_score", "sizes_score", "histogram_score", "duration_score")):
         table[name] = pd.Series([s[number] for s in scores], dtype="float64", index=table.index)
@@ -185,6 +189,8 @@ def _judged(events: pd.DataFrame, params: dict[str, Any], dropped: int) -> Resul
         table[name] = table[name].astype("str")
     table["client"] = table["client"].where(table["client"] != "", None)
     read_as = f"{flagged} of {total:,} pairs call by the clock; {by_ttl} more do as a TTL tells them"
+    if left_out:
+        read_as += f"; the {left_out:,} oldest rows are left out"
     made = result(table[list(COLUMNS)], "beacons", read_as, None, **params)
     labels = (f"{client or ''} {domain}" for client, domain in zip(table["client"], table["domain"], strict=True))
     grain = max(1, (last - first) // 1500)  # a drawing shows no more, and attrs are copied often
@@ -215,16 +221,20 @@ def _asks(events: pd.DataFrame, together_s: int) -> pd.DataFrame:
     return asks.assign(place=np.arange(len(asks)))
 
 
-def _by_ttl(times: Any, ttls: Any) -> tuple[bool, float]:
-    """Tell whether the gaps are those of a client with a cache that always needs the name, and the median TTL.
+def _by_ttl(times: Any, ttls: Any) -> bool:
+    """Tell whether the gaps are those of a client with a cache that always needs the name.
 
     It never asks before the TTL has ended, and mostly at once after that. Seconds are whole: one more or less.
     """
     known = ttls[:-1]
-    if not len(known) or np.isnan(known).all():
-        return False, math.nan
-    late = np.diff(times) - known
-    late = late[~np.isnan(late)]
-    soon = late <= np.maximum(2, known[~np.isnan(known)] * 0.02)
-    explained = len(late) >= 3 and np.mean(late >= -1) >= 0.95 and np.mean(soon & (late >= -1)) >= 0.7
-    return bool(explained), float(np.nanmedian(ttls))
+    told = ~np.isnan(known)
+    if np.count_nonzero(told) < 3:
+        return False
+    late = (np.diff(times) - known)[told]
+    soon = (late >= -1) & (late <= np.maximum(2, known[told] * 0.02))
+    return bool(np.mean(late >= -1) >= 0.95 and np.mean(soon) >= 0.7)
+
+
+def _median(ttls: Any) -> float:
+    known = ttls[~np.isnan(ttls)]
+    return float(np.median(known)) if len(known) else math.nan

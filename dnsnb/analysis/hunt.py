@@ -24,6 +24,8 @@ COLUMNS = ("client", "domain", "what", "score", "evidence", "first", "last", "qu
 KINDS = ("tunnel", "beacon", "dga", "rebinding", "burst", "fast flux")
 _EVERY = "1min"
 _BURST = 100
+#: of one kind; the surest come first
+_MOST = 500
 #: more clients than these that do the same are one finding
 _APART = 3
 
@@ -88,12 +90,12 @@ def _one(parts: list[pd.DataFrame]) -> pd.DataFrame:
 
 
 def _tunnels(frame: Any, ignore: tuple[str, ...]) -> pd.DataFrame:
-    found = tunnels(frame, None, ignore=ignore).query("verdict == 'tunnel'")
+    found = tunnels(frame, _MOST, ignore=ignore).query("verdict == 'tunnel'")
     return found.assign(evidence=found["reasons"])
 
 
 def _beacons(frame: Any, ignore: tuple[str, ...]) -> pd.DataFrame:
-    found = beacons(frame, None, ignore=ignore).query("verdict == 'beacon'")
+    found = beacons(frame, _MOST, ignore=ignore).query("verdict == 'beacon'")
     rare = np.where(found["prevalence"] >= 0.5, 0.15, 0.0)  # as RITA's prevalence modifier
     said = [_clockwork(row) for row in found.to_dict("records")]
     score = (found["score"] + found["regularity"]) / 2 - rare

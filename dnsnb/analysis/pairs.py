@@ -66,6 +66,21 @@ def present(frame: Any, *names: str) -> list[str]:
     return [name for name in names if name in have]
 
 
+def newest_hours(frame: Any, most: int) -> tuple[Any, int]:
+    """Return a condition for the newest hours of a frame that have at most `most` rows (one hour at least), or None
+    when all have; and the number of rows that it leaves out."""
+    rows = lazy(frame, "time").filter(~nw.col("time").is_null())
+    hours = rows.with_columns((since_epoch_us("time") // 3_600_000_000).alias("hour"))
+    found = collected(hours.group_by("hour").agg(nw.len().alias("count"))).sort_values("hour", ascending=False)
+    total = int(found["count"].sum())
+    if total <= most:
+        return None, 0
+    kept = found[(found["count"].cumsum() <= most) | (np.arange(len(found)) == 0)]
+    first = int(kept["hour"].min())
+    where = ~nw.col("time").is_null() & (since_epoch_us("time") // 3_600_000_000 >= first)
+    return where, total - int(kept["count"].sum())
+
+
 def with_domains(groups: pd.DataFrame, ignore: Iterable[str]) -> pd.DataFrame:
     """Return the groups with `domain`, the registered domain of `qname`; without names that have none, or are ignored.
 

@@ -52,7 +52,7 @@ def regularity(gaps: Any) -> Regularity:
     _, chance, share, begin, end = best
     alike = ordered[begin:end]
     period = float(np.median(alike))
-    low, high = np.quantile(alike, (0.05, 0.95))
+    low, high = alike[round(0.05 * (len(alike) - 1))], alike[round(0.95 * (len(alike) - 1))]
     lost = 1 - n * period / float(ordered.sum())
     return Regularity(-share, period, float((high - low) / 2 / period), min(1.0, max(0.0, lost)), chance)
 

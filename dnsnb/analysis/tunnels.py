@@ -26,7 +26,6 @@ from dnsnb.analysis.result import Result, result
 
 #: types that carry much, or that people's programs seldom ask for
 ODD_TYPES = ("TXT", "NULL", "CNAME", "MX", "KEY", "PRIVATE", "TYPE65399", "TYPE65280")
-MOST_NAMES = 5_000_000
 _NEEDS = ("client", "qname", "qtype")
 _TAKES = ("time", "query_bytes", "response_bytes", "ttl")
 _SUMS = ("odd", "up", "down")
@@ -45,7 +44,8 @@ def tunnels(frame: Any, n: int | None = 20, *, least: float = 0.6, ignore: Itera
     Paxson et al., USENIX Security 2013), `mean_sub` octets a name, `odd_share` of types such as TXT and NULL, `entropy`
     bits a character, `up_bytes` and `down_bytes` of the messages, `per_min` queries, `uncacheable` the share of
     questions whose name was new. `verdict` is "tunnel" where `score` (0-1) is at least `least`, with 8 names and 300
-    octets at least; `reasons` says why. `ignore` are domains that are left out, with all below them.
+    octets at least; `reasons` says why. `ignore` are domains that are left out, with all below them. Memory holds a
+    row for each client and distinct name.
 
     >>> from dnsnb import simulate
     >>> day = simulate.frame(hours=2, rate=0.1)

@@ -24,7 +24,7 @@ from dnsnb.analysis.regular import fisher_g, regularity
 
 def made() -> Any:
     """Twenty-five hours: an hourly caller, one whom a TTL tells, and one who asks when it likes."""
-    rows = [(n * 3600 + 7, "10.0.0.1", "c2.evil.test", 5, 50) for n in range(25)]
+    rows: list[tuple[Any, ...]] = [(n * 3600 + 7, "10.0.0.1", "c2.evil.test", 5, 50) for n in range(25)]
     rows += [(n * 3600 + 7.4, "10.0.0.1", "c2.evil.test", None, 50) for n in range(25)]  # AAAA, in the same ask
     rows += [(n * 300.5, "10.0.0.2", "api.cloud.test", 300, 60) for n in range(40)]
     rows += [(n * n * 31 + 5, "10.0.0.3", "www.news.test", 60, 60) for n in range(30)]
@@ -67,10 +67,25 @@ def test_what_is_put_together_and_left_out() -> None:
         analysis.beacons(frame, fewest=3)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_of_a_large_log_the_newest_hours_are_looked_at(kind: str) -> None:
+    # hours 24, 23, 22 … have 2 rows of the caller each; hour 3 and earlier hold the others
+    found = analysis.beacons(as_kind(made(), kind), most=30)
+    assert found[["client", "asks"]].values.tolist() == [["10.0.0.1", 15]]
+    assert found.read_as.endswith("the 150 oldest rows are left out")
+    assert found["first"].iloc[0] == pd.Timestamp(BASE + (10 * 3600 + 7) * SECOND, unit="us", tz="UTC")
+    whole = analysis.beacons(as_kind(made(), kind), most=1)  # one hour at least
+    assert whole.empty
+
+
 def test_a_beacon_that_asks_before_the_ttl_has_ended_is_one() -> None:
     rng = random.Random(1)
     at = list(accumulate(60 + rng.uniform(-4, 4) for _ in range(60)))
-    columns = {"time": [BASE + int(t * SECOND) for t in at], "client": ["c"] * 60, "qname": ["a.evil.test"] * 60}
+    columns: dict[str, list[Any]] = {
+        "time": [BASE + int(t * SECOND) for t in at],
+        "client": ["c"] * 60,
+        "qname": ["a.evil.test"] * 60,
+    }
     frame = schema.to_frame(schema.to_arrow(columns | {"ttl": [60] * 60}))
     assert analysis.beacons(frame)["verdict"].tolist() == ["beacon"]
     exact = columns | {"time": [BASE + n * 60 * SECOND for n in range(60)], "ttl": [60] * 60}
