@@ -1,6 +1,6 @@
 """Queries on their way to an upstream, and those that never go there.
 
-No I/O; knows wire, aliases, rules.
+No I/O; knows wire, aliases, policy.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ from typing import NamedTuple
 
 from dnsnb.dns import wire
 from dnsnb.dns.aliases import Alias
-from dnsnb.dns.rules import Verdict
+from dnsnb.dns.message import Answer
+from dnsnb.dns.policy import Policy
+from dnsnb.dns.rules import NONE, Verdict
 from dnsnb.dns.wire import Query, Question
 
 
@@ -27,11 +29,12 @@ class Asked(NamedTuple):
     alias: Alias | None = None
 
 
-#: What `answer_now` found and could not answer: the message, read, its verdict, and our part of the answer.
-Seen = tuple[bytes, Query, Verdict, Alias | None]
+#: What `answer_now` found and could not answer: the message, read, its verdict, our part of the answer, and whether
+#: memory has something that has ended.
+Seen = tuple[bytes, Query, Verdict, Alias | None, bool]
 
 
-_QUERY_TYPES_REFUSED = {
+NOT_SERVED = {
     wire.OPT: wire.FORMERR,
     249: wire.NOTIMP,  # TKEY
     250: wire.FORMERR,  # TSIG
@@ -46,7 +49,23 @@ def not_served(question: Question) -> int | None:
     """Return the rcode for what no forwarder serves: other classes than IN, zone transfers, meta types."""
     if question.qclass != wire.IN:
         return wire.REFUSED
-    return _QUERY_TYPES_REFUSED.get(question.qtype)
+    return NOT_SERVED.get(question.qtype)
+
+
+def judged(policy: Policy, client: str, verdict: Verdict, answer: Answer) -> Verdict:
+    """Return what lists say of the answer to a question: of the names it leads through, and of its addresses."""
+    if verdict.action != "none":
+        return NONE
+    if len(answer.names) > 1:
+        found = policy.rules_for(client).decide_chain(answer.names, answer.qtype)
+        if found.action == "block":
+            return found
+    if (policy.rebinding.enabled or policy.book.networks) and answer.addresses:
+        for address in answer.addresses:
+            if policy.rebinding.offends(answer.qname, 1 if len(address) == 4 else 28, address):
+                return Verdict("block", "rebinding", "private address in a public name's answer")
+        return policy.decide_answer(client, answer.qname, answer.qtype, answer.addresses)
+    return NONE
 
 
 class Once:

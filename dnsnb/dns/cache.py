@@ -67,6 +67,16 @@ class Cache:
         self._entries.move_to_end(question)
         return entry
 
+    def look(self, question: Question, now: float) -> Entry | None:
+        """Return a live entry as `get` does, or of a name above that doesn't exist; else the one that has ended."""
+        entry = self._entries.get(question)
+        if entry is not None and now < entry.expires:
+            entry.hits += 1
+            self._entries.move_to_end(question)
+            return entry
+        self.misses += 1
+        return self.get_cut(question, now) or entry if self._cuts else entry
+
     def touch(self, question: Question) -> None:
         """Note that an entry is in use, where replies made from it are remembered elsewhere."""
         if question in self._entries:
@@ -103,9 +113,10 @@ class Cache:
 
     def put(self, question: Question, answer: Answer, now: float) -> Entry | None:
         """Keep an answer for `answer.keep` seconds; returns its entry, or None when it may not be kept."""
-        if answer.keep <= 0:
+        keep = answer.keep
+        if keep <= 0:
             return None
-        entry = Entry(answer, now, now + answer.keep)
+        entry = Entry(answer, now, now + keep)
         self.restore(question, entry)
         return entry
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from dnsnb.dns import wire
 from dnsnb.dns.aliases import Alias, alias_of, joined
-from dnsnb.dns.asking import Asked, Once, Seen, not_served
+from dnsnb.dns.asking import NOT_SERVED, Asked, Once, Seen, judged, not_served
 from dnsnb.dns.cache import Cache, Entry
 from dnsnb.dns.forwarding import Forwarder, Result
 from dnsnb.dns.journal import Journal, LogBatch
@@ -20,7 +20,7 @@ from dnsnb.dns.options import EngineOptions
 from dnsnb.dns.peers import Memo, Peer, Peers
 from dnsnb.dns.policy import Policy
 from dnsnb.dns.replies import Replies
-from dnsnb.dns.reserved import soa, special_answer
+from dnsnb.dns.reserved import TOPS, soa, special_answer
 from dnsnb.dns.rules import NONE, Verdict
 from dnsnb.dns.wire import BadQuery, Query, Question, read_query
 
@@ -75,6 +75,7 @@ class Engine:
             "ttl_cap": options.ttl_cap,
             "negative_cap": options.negative_cap,
         }
+        self.forwarder.fast_paths = options.fast_paths
 
     def forget(self) -> None:
         """Drop everything derived: after a change of rules, cache or options."""
@@ -132,20 +133,20 @@ class Engine:
         """Ask an upstream; `reply` is called exactly once with the whole answer, before the deadline."""
         seen = self._seen.pop(id(query), None)
         if seen is not None and seen[0] is query:
-            _, parsed, verdict, alias = seen
+            _, parsed, verdict, alias, known = seen
         else:
             ready = self.answer_now(query, client, transport)
             if ready is not None:
                 reply(ready)
                 return
-            _, parsed, verdict, alias = self._seen.pop(id(query))
+            _, parsed, verdict, alias, known = self._seen.pop(id(query))
         now = self.clock()
         if alias is not None:
             asked = Asked(parsed, client, transport, now, self.wall(), reply, verdict, alias)
             self.forwarder.ask(alias.target, (self._got_alias, asked))
             return
         question = parsed.question
-        if self.cache.peek(question) is not None and self._held(question, now) is not None:
+        if known and self._held(question, now) is not None:
             once = Once(reply)
             asked = Asked(parsed, client, transport, now, self.wall(), once, verdict)
             self.forwarder.later(STALE_WAIT, lambda: self._stale(asked, once))
@@ -192,9 +193,9 @@ class Engine:
         if self.options.rate_limit and not self.peers.within_rate(peer, now):
             return self.replies.limited(query, client, transport)
         policy = self.policy
-        rcode = not_served(question)
-        if rcode is not None:
-            return self.replies.own(query, client, transport, make_answer(question, rcode), "refused")
+        if question.qclass != wire.IN or question.qtype in NOT_SERVED:
+            answer = make_answer(question, not_served(question) or wire.REFUSED)
+            return self.replies.own(query, client, transport, answer, "refused")
         local = policy.local.answer(question.qname, question.qtype) if policy.local.records else None
         if local is not None:
             rrs = [(r.name, r.type, r.cls, r.ttl, r.rdata) for r in local]
@@ -205,9 +206,10 @@ class Engine:
             return self.replies.own(
                 query, client, transport, make_answer(question, wire.NOERROR, rrs, nothing), "local", memo=peer
             )
-        special = special_answer(question, self.forwarder.routes)
-        if special is not None:
-            return self.replies.own(query, client, transport, special, "local", memo=peer)
+        if question.qname.endswith(TOPS):
+            special = special_answer(question, self.forwarder.routes)
+            if special is not None:
+                return self.replies.own(query, client, transport, special, "local", memo=peer)
         if policy.dynamic:
             verdict = policy.decide(client, question.qname, question.qtype)
         else:
@@ -224,17 +226,17 @@ class Engine:
             return self.replies.own(
                 query, client, transport, make_answer(question, wire.NOERROR, [hinfo]), "local", memo=peer
             )
-        entry = self.cache.get(question, now) or self.cache.get_cut(question, now)
+        entry = self.cache.look(question, now)
         if entry is not None:
-            return self._cached(query, client, transport, verdict, entry, now, peer)
-        if self.cache.peek(question) is not None:
+            if now < entry.expires:
+                return self._cached(query, client, transport, verdict, entry, now, peer)
             held = self._held(question, now)
             if held is not None and now < held.retry_at:  # RFC 8767 5: no query waits for what was just in vain
                 return self._stale_reply(query, client, transport, verdict, held, now, self.wall())
         if not query.rd:
             # a question that forbids recursion is answered from memory alone
             return self.replies.own(query, client, transport, make_answer(question, wire.REFUSED, ede=20), "refused")
-        self._leave(message, (message, query, verdict, None))
+        self._leave(message, (message, query, verdict, None, entry is not None))
         return None
 
     def _aliased(
@@ -252,30 +254,14 @@ class Engine:
         if not query.rd:
             answer = make_answer(query.question, wire.NOERROR, alias.records)
             return self.replies.own(query, client, transport, answer, alias.status, alias.verdict)
-        self._leave(message, (message, query, alias.verdict, alias))
+        self._leave(message, (message, query, alias.verdict, alias, False))
         return None
-
-    def _chain_verdict(self, client: str, verdict: Verdict, answer: Answer) -> Verdict:
-        """What lists say of the answer: of the names that it leads through, and of its addresses."""
-        if verdict.action != "none":
-            return NONE
-        policy = self.policy
-        if len(answer.names) > 1:
-            found = policy.rules_for(client).decide_chain(answer.names, answer.qtype)
-            if found.action == "block":
-                return found
-        if (policy.rebinding.enabled or policy.book.networks) and answer.addresses:
-            for address in answer.addresses:
-                if policy.rebinding.offends(answer.qname, 1 if len(address) == 4 else 28, address):
-                    return Verdict("block", "rebinding", "private address in a public name's answer")
-            return policy.decide_answer(client, answer.qname, answer.qtype, answer.addresses)
-        return NONE
 
     def _cached(
         self, query: Query, client: str, transport: str, verdict: Verdict, entry: Entry, now: float, peer: Peer
     ) -> bytes:
         answer = entry.answer
-        found = self._chain_verdict(client, verdict, answer)
+        found = judged(self.policy, client, verdict, answer)
         if found.action == "block":
             return self.replies.blocked(query, client, transport, found, peer)
         left = entry.expires - now
@@ -353,8 +339,8 @@ class Engine:
             answer.upstream, answer.ede, answer.ede_text = upstream, code, result.why
             status = "failed"
         else:
-            found = self._chain_verdict(client, verdict, answer)
-            if found.action == "block":
+            found = NONE if verdict is not NONE else judged(self.policy, client, verdict, answer)
+            if found is not NONE and found.action == "block":
                 send(self.replies.blocked(query, client, transport, found, self.peers.meet(client)))
                 return
         reply = render(query, answer, transport=transport)
@@ -402,7 +388,7 @@ class Engine:
     ) -> bytes:
         self.replies.key = b""
         answer = held.answer
-        found = self._chain_verdict(client, verdict, answer)
+        found = judged(self.policy, client, verdict, answer)
         if found.action == "block":
             return self.replies.blocked(query, client, transport, found, self.peers.meet(client))
         self.cache.stale += 1

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from dnsnb.dns import wire
 from dnsnb.dns.message import Answer
-from dnsnb.dns.reading import read_answer
+from dnsnb.dns.reading import read_addresses, read_answer
 from dnsnb.dns.upstream import Target, order
 from dnsnb.dns.wire import Question
 from dnsnb.errors import WireError
@@ -97,6 +97,7 @@ class Forwarder:
         self.limits = limits or {}
         self.deadline = deadline
         self.pending: dict[Question, Pending] = {}
+        self.fast_paths = True
         self.ignored = 0  # messages that answered nothing we asked
         self.overflowed = 0
         self._due: dict[int, list[Pending]] = {}  # by the tick that looks at them
@@ -206,11 +207,14 @@ class Forwarder:
             elif not pending.done:
                 self._finish(pending, pending.failing or Result(None, target.name, EDE_NETWORK, why))
             return
-        try:
-            answer = read_answer(message, pending.question, **self.limits)
-        except WireError:
-            self.ignored += 1  # keep listening: the right one may follow
-            return
+        question = pending.question
+        answer = read_addresses(message, question, **self.limits) if self.fast_paths else None
+        if answer is None:
+            try:
+                answer = read_answer(message, question, **self.limits)
+            except WireError:
+                self.ignored += 1  # keep listening: the right one may follow
+                return
         if target.succeeded(now, now - pending.tried.get(target.name, now)):
             self.on_health(target)
         if pending.done:

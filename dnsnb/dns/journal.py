@@ -78,18 +78,19 @@ class Record:
     def static(self) -> tuple[object, ...]:
         """Return the values of `_STATIC`, in order."""
         if self._static is None:
+            rcode = self.rcode
             self._static = (
                 wire.name_to_text(self.qname),
-                wire.qtype_text(self.qtype),
-                wire.qclass_text(self.qclass),
-                None if self.rcode is None else wire.rcode_text(self.rcode),
+                wire.QTYPES.get(self.qtype) or wire.qtype_text(self.qtype),
+                wire.QCLASSES.get(self.qclass) or wire.qclass_text(self.qclass),
+                None if rcode is None else wire.RCODES.get(rcode) or wire.rcode_text(rcode),
                 self.status,
                 self.list,
                 self.rule,
                 self.upstream,
                 self.answer.texts() if self.answer is not None else [],
                 self.ttl,
-                flags_text(self.flags) if self.rcode is not None else None,
+                None if rcode is None else _flag_texts.get(self.flags & 0x87B0) or flags_text(self.flags),
                 self.ede,
                 self.query_bytes,
                 self.response_bytes,
@@ -164,8 +165,7 @@ class Journal:
             columns["client"] = list(clients)
             columns["transport"] = list(transports)
             statics = [r._static or r.static() for r in records]
-            for name, values in zip(_STATIC, zip(*statics, strict=True), strict=True):
-                columns[name] = list(values)
+            columns.update(zip(_STATIC, map(list, zip(*statics, strict=True)), strict=True))
             columns["latency_ms"] = list(latencies)
             columns["id"] = list(range(first, first + len(rows)))
         return LogBatch(columns, len(rows), dropped, first)

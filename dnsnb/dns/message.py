@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from dnsnb.dns import wire
 from dnsnb.dns.records import answer_texts, plain_rdata, sections
-from dnsnb.dns.wire import Query, Question
+from dnsnb.dns.wire import Edns, Query, Question
 
 UDP_LIMIT = 1232  # RFC 9715
 ENCRYPTED = frozenset({"dot", "doh"})
@@ -77,11 +77,7 @@ class Answer:
     def texts(self) -> list[str]:
         """Return the data of the answer section as text; made once, off the query path."""
         if self._texts is None:
-            count = self.ancount
-            if len(self.body) == count * 16 and [len(a) for a in self.addresses] == [4] * count:
-                self._texts = [f"{a[0]}.{a[1]}.{a[2]}.{a[3]}" for a in self.addresses]
-            else:
-                self._texts = answer_texts(self)
+            self._texts = answer_texts(self)
         return self._texts
 
     def aged(self, age: int, fixed: int | None = None) -> bytes:
@@ -114,6 +110,15 @@ class AddressAnswer(Answer):
         self.upstream = upstream
         self._texts = None
 
+    def texts(self) -> list[str]:
+        if self._texts is None:
+            if self.qtype == wire.A:
+                body = self.body
+                self._texts = [".".join(map(str, body[at : at + 4])) for at in range(12, len(body), 16)]
+            else:
+                self._texts = answer_texts(self)
+        return self._texts
+
     @property
     def names(self) -> tuple[bytes, ...]:  # type: ignore[override]
         return (self.qname,)
@@ -144,36 +149,39 @@ def render(
     records (RFC 2181 9). An extended error (RFC 8914) goes out only with an OPT; padding only to who padded, and where
     it hides something (RFC 8467: DoT and DoH).
     """
+    ident, asked_flags, asked, _, edns, _ = query
     body = answer.body if age <= 0 and fixed is None else answer.aged(age, fixed)
     opt = b""
-    limit = UDP_LIMIT
-    edns = query.edns
-    if edns is None:
-        limit = 512
-    elif ede is None and answer.ede is None and not edns.options and answer.rcode < 16:
-        opt = _OPT_DO if edns.do else _OPT
+    limit = 512
+    rcode = answer.rcode
+    if edns is not None:
         limit = min(max(512, edns.size), UDP_LIMIT)
-    else:
-        limit = min(max(512, edns.size), UDP_LIMIT)
-        code = ede if ede is not None else answer.ede
-        options = b""
-        if code is not None:
-            text = answer.ede_text.encode()[:200]
-            options = struct.pack("!HHH", 15, 2 + len(text), code) + text
-        if transport in ENCRYPTED and any(option == PADDING for option, _ in edns.options):
-            plain = 12 + len(query.asked) + len(body) + 11 + len(options) + 4
-            missing = min(-plain % BLOCK, 0xFFFF - plain) if plain <= 0xFFFF else 0
-            options += struct.pack("!HH", PADDING, missing) + bytes(missing)
-        opt = _OPT_HEAD + struct.pack("!BBHH", answer.rcode >> 4, 0, 0x8000 if edns.do else 0, len(options)) + options
-    flags = 0x8080 | (query.flags & 0x0110) | (answer.rcode & 15)
+        if ede is None and answer.ede is None and not edns.options and rcode < 16:
+            opt = _OPT_DO if edns.do else _OPT
+        else:
+            opt = _opt(edns, answer, ede, 12 + len(asked) + len(body) if transport in ENCRYPTED else None)
+    flags = 0x8080 | (asked_flags & 0x0110) | (rcode & 15)
     if answer.ad and query.wants_ad:
         flags |= 0x0020
-    additional = answer.arcount + 1 if opt else answer.arcount
-    if transport == "udp" and 12 + len(query.asked) + len(body) + len(opt) > limit:
+    if transport == "udp" and 12 + len(asked) + len(body) + len(opt) > limit:
         head = _HEAD.pack(flags | 0x0200, 1, 0, 0, 1 if opt else 0)
-        return query.id + head + query.asked + opt
-    head = _HEAD.pack(flags, 1, answer.ancount, answer.nscount, additional)
-    return query.id + head + query.asked + body + opt
+        return ident + head + asked + opt
+    head = _HEAD.pack(flags, 1, answer.ancount, answer.nscount, answer.arcount + 1 if opt else answer.arcount)
+    return b"".join((ident, head, asked, body, opt))
+
+
+def _opt(edns: Edns, answer: Answer, ede: int | None, plain: int | None) -> bytes:
+    """Return the OPT record of a reply; `plain` octets stand before it, where padding hides something."""
+    code = ede if ede is not None else answer.ede
+    options = b""
+    if code is not None:
+        text = answer.ede_text.encode()[:200]
+        options = struct.pack("!HHH", 15, 2 + len(text), code) + text
+    if plain is not None and any(option == PADDING for option, _ in edns.options):
+        plain += 11 + len(options) + 4
+        missing = min(-plain % BLOCK, 0xFFFF - plain) if plain <= 0xFFFF else 0
+        options += struct.pack("!HH", PADDING, missing) + bytes(missing)
+    return _OPT_HEAD + struct.pack("!BBHH", answer.rcode >> 4, 0, 0x8000 if edns.do else 0, len(options)) + options
 
 
 def make_answer(

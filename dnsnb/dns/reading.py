@@ -21,10 +21,20 @@ _RR = struct.Struct("!HHIH")
 _TTL = struct.Struct("!I")
 _HEAD = struct.Struct("!5H")
 _TYPE_CLASS = struct.Struct("!HH")
-# How a record of the question's own name begins (a pointer to it, type, class), its data's length, its whole length.
+_RECORD = struct.Struct("!6sIH")  # owner (a pointer), type and class; TTL; length of the data
+#: flags and counts of an answer with one to 32 records in one section, perhaps an OPT -> how many, OPTs, AD
+_PLAIN_HEADS = {
+    bytes((high, low, 0, 1, 0, count, 0, 0, 0, opts)): (count, opts, low & 0x20 != 0)
+    for high in (0x80, 0x81, 0x84, 0x85)
+    for low in (0x80, 0xA0, 0x90, 0xB0, 0x00)
+    for count in range(1, 33)
+    for opts in (0, 1)
+}
+# How a record of the question's own name begins (a pointer to it, type, class), its data's length, its whole length,
+# and how the question ends.
 _SHAPES = {
-    (wire.A, wire.IN): (b"\xc0\x0c\0\x01\0\x01", b"\0\x04", 16),
-    (wire.AAAA, wire.IN): (b"\xc0\x0c\0\x1c\0\x01", b"\0\x10", 28),
+    wire.A: (b"\xc0\x0c\0\x01\0\x01", 4, 16, b"\0\x01\0\x01"),
+    wire.AAAA: (b"\xc0\x0c\0\x1c\0\x01", 16, 28, b"\0\x1c\0\x01"),
 }
 
 
@@ -49,10 +59,6 @@ def read_answer(
     start = 12 + len(question.qname) + 4
     at = start
     rcode = flags & 15
-    if ancount and not nscount and not rcode and arcount < 2:
-        plain = _addresses_alone(message, question, flags, ancount, arcount, ttl_floor, ttl_cap)
-        if plain is not None:
-            return plain
     try:
         answers, at = read_records(message, at, ancount)
         after_answers = at
@@ -119,16 +125,26 @@ def read_answer(
     )
 
 
-def _addresses_alone(
-    message: bytes, question: Question, flags: int, ancount: int, arcount: int, ttl_floor: int, ttl_cap: int
+def read_addresses(
+    message: bytes, question: Question, *, ttl_floor: int = 0, ttl_cap: int = 86400, negative_cap: int = 0
 ) -> Answer | None:
-    """Read the commonest answer, addresses of the very name that was asked and an OPT without options; else None."""
-    start = 12 + len(question.qname) + 4
-    shape = _SHAPES.get((question.qtype, question.qclass))
-    if shape is None:
+    """Return the commonest answer, addresses of the very name that was asked and an OPT without options; else None.
+
+    What it returns is what `read_answer` does, sooner; None says nothing about the message.
+    """
+    counts = _PLAIN_HEADS.get(message[2:12])
+    if counts is None:
         return None
-    head, length, step = shape
-    end = start + ancount * step
+    qname, qtype, qclass, _, _, _ = question
+    shape = _SHAPES.get(qtype)
+    if shape is None or qclass != wire.IN:
+        return None
+    count, arcount, ad = counts
+    start = 16 + len(qname)
+    head, length, step, asked = shape
+    if message[12:start] != qname + asked and not matches(message, question):
+        return None
+    end = start + count * step
     if len(message) != end + 11 * arcount:
         return None
     if arcount and (
@@ -138,9 +154,9 @@ def _addresses_alone(
     patched = None
     smallest = TTL_LIMIT
     for at in range(start, end, step):
-        if message[at : at + 6] != head or message[at + 10 : at + 12] != length:
+        owner, ttl, size = _RECORD.unpack_from(message, at)
+        if owner != head or size != length:
             return None
-        ttl = int.from_bytes(message[at + 6 : at + 10])
         if not ttl_floor <= ttl <= ttl_cap:
             left = min(_ttl(ttl), ttl_cap)
             ttl = ttl_floor if left and left < ttl_floor else left
@@ -150,7 +166,7 @@ def _addresses_alone(
         if ttl < smallest:
             smallest = ttl
     body = message[start:end] if patched is None else bytes(patched[start:end])
-    return AddressAnswer(body, question, ancount, smallest, flags & 0x0020 != 0, None)
+    return AddressAnswer(body, question, count, smallest, ad, None)
 
 
 def matches(message: bytes, question: Question) -> bool:

@@ -48,13 +48,13 @@ def _last_label(name: bytes) -> bytes:
     return name[at:]
 
 
-_TOPS = tuple({_last_label(name) for name in _TABLE})  # nearly every name ends in none of these
+TOPS = tuple({_last_label(name) for name in _TABLE})  # nearly every name ends in none of these
 
 
 def special_answer(question: Question, routed: Container[bytes] = ()) -> Answer | None:
     """Return our own answer to a special-use name, or None. `routed` suffixes have an upstream of their own."""
     name = question.qname
-    if not name.endswith(_TOPS):
+    if not name.endswith(TOPS):
         return None
     at = 0
     while at < len(name) - 1:

@@ -116,9 +116,11 @@ class Rules:
         verdict = self._memo.get(qname)
         if verdict is not None:
             return verdict
+        table = self.table
+        if table is None and not self.small and self.patterns is None:
+            return ALLOW_ONLY if self.allow_only else NONE
         mask = self.mask
         get = self.small.get
-        table = self.table
         name = qname[:-1]
         end = len(name)
         found: list[tuple[bytes, int]] | None = None

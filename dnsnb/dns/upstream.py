@@ -159,23 +159,25 @@ class Target:
         self.answered = 0
         self.lost = 0
         self.state = "unknown"
+        self.timeout = FIRST_TIMEOUT  # seconds to wait before the next try
 
     def up(self, now: float) -> bool:
         return self.state != "down" or now >= self.down_until
-
-    @property
-    def timeout(self) -> float:
-        """Seconds to wait before the next try."""
-        return FIRST_TIMEOUT if self.srtt is None else min(FIRST_TIMEOUT, max(LEAST_TIMEOUT, self.srtt * 4))
 
     def succeeded(self, now: float, seconds: float) -> bool:
         """Take in an answer; returns whether the state changed."""
         self.answered += 1
         self.failures = 0
         self.last_answer = now
-        self.srtt = seconds if self.srtt is None else self.srtt + (seconds - self.srtt) / 8
-        changed, self.state = self.state != "up", "up"
-        return changed
+        srtt = self.srtt = seconds if self.srtt is None else self.srtt + (seconds - self.srtt) / 8
+        if srtt * 4 < LEAST_TIMEOUT:
+            self.timeout = LEAST_TIMEOUT
+        else:
+            self.timeout = min(FIRST_TIMEOUT, srtt * 4)
+        if self.state == "up":
+            return False
+        self.state = "up"
+        return True
 
     def failed(self, now: float) -> bool:
         """Take in a time-out or a refused connection; returns whether the state changed.

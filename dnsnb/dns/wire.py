@@ -46,7 +46,9 @@ _QUESTION = struct.Struct("!HH")
 MAX_RECORDS_IN_QUERY = 2  # an OPT, and a TSIG that we don't check
 MAX_OPTIONS = 32
 MAX_PLAIN_OPTS = 256
-_ONE_QUESTION = b"\0\1\0\0\0\0\0"
+MAX_PARENTS = 8192
+#: Flags and counts of what nearly everybody asks: RD, perhaps AD and CD, one question, perhaps an OPT.
+_PLAIN_HEADS = frozenset(b"\1" + bytes((low, 0, 1, 0, 0, 0, 0, 0, n)) for low in (0, 16, 32, 48) for n in (0, 1))
 _new = tuple.__new__  # a named tuple's own constructor costs three times as much
 
 
@@ -111,7 +113,7 @@ def read_query(wire: bytes) -> Query:
     length = len(wire)
     if length < 12:
         raise BadQuery(b"")
-    if wire[2] < 8 and wire[4:11] == _ONE_QUESTION and wire[11] < 2:
+    if wire[2:12] in _PLAIN_HEADS:
         plain = _read_plain(wire, length)
         if plain is not None:
             return plain
@@ -178,18 +180,11 @@ def _read_plain(wire: bytes, length: int) -> Query | None:
         edns = _plain_opts.get(wire[end:])
         if edns is None:
             return None
-    question = _new(
-        Question,
-        (
-            wire[12 : at + 1].lower(),
-            wire[at + 1] << 8 | wire[at + 2],
-            wire[at + 3] << 8 | wire[at + 4],
-            edns is not None and edns.do,
-            wire[3] & 0x10 != 0,
-            "",
-        ),
-    )
-    return _new(Query, (wire[:2], wire[2] << 8 | wire[3], wire[12:end], question, edns, length))
+    qtype, qclass = _QUESTION.unpack_from(wire, at + 1)
+    high, low = wire[2], wire[3]
+    do = edns is not None and edns.do
+    question = _new(Question, (wire[12 : at + 1].lower(), qtype, qclass, do, low & 0x10 != 0, ""))
+    return _new(Query, (wire[:2], high << 8 | low, wire[12:end], question, edns, length))
 
 
 def error_reply(wire: bytes, rcode: int) -> bytes:
@@ -272,8 +267,8 @@ def read_name(wire: bytes, at: int) -> tuple[bytes, int]:
 
 
 _HOST = re.compile(rb"[a-z0-9_-]+")
-_HOST_OCTETS = b"abcdefghijklmnopqrstuvwxyz0123456789_-."
-_DOTTED = bytes(46 if 0 < n < 45 else 0 if n == 46 else n + 32 if 65 <= n <= 90 else n for n in range(256))
+_HOST_OCTETS = b"abcdefghijklmnopqrstuvwxyz0123456789_-"
+_parents: dict[bytes, str] = {}  # texts of names that others are just below
 
 
 def name_to_text(name: bytes) -> str:
@@ -284,25 +279,28 @@ def name_to_text(name: bytes) -> str:
     >>> name_to_text(b"\x0bwww.blocked\x04test\x00")
     'www\\.blocked.test'
     """
-    at = count = longest = 0
-    try:
-        while length := name[at]:
-            if length > longest:
-                longest = length
-            count += 1
-            at += length + 1
-    except IndexError:
-        longest = 255
-    if longest < 45 and at == len(name) - 1:  # a length octet is no letter, digit or hyphen: each becomes a dot
-        text = name[1:-1].translate(_DOTTED)
-        if text.count(b".") == count - 1 and not text.translate(None, _HOST_OCTETS):
-            return text.decode()
+    first = name[0] + 1 if name else 0
+    parent = _parents.get(name[first:])
+    if parent is not None:
+        label = name[1:first].lower()
+        if label.isalnum() or not label.translate(None, _HOST_OCTETS):
+            return f"{label.decode()}.{parent}"
+        return f"{_label_text(label)}.{parent}"
+    return _name_to_text(name)
+
+
+def _name_to_text(name: bytes) -> str:
     labels = []
     at = 0
     while at < len(name) and (length := name[at]):
         labels.append(name[at + 1 : at + 1 + length].lower())
         at += length + 1
-    return ".".join([label.decode() if _HOST.fullmatch(label) else _label_text(label) for label in labels]) or "."
+    texts = [label.decode() if _HOST.fullmatch(label) else _label_text(label) for label in labels]
+    if len(labels) > 1 and name[at:] == b"\0":
+        if len(_parents) >= MAX_PARENTS:
+            _parents.clear()
+        _parents[name[name[0] + 1 :]] = ".".join(texts[1:])
+    return ".".join(texts) or "."
 
 
 def _label_text(label: bytes) -> str:
@@ -389,9 +387,17 @@ def make_query(
     qname: bytes, qtype: int, *, qclass: int = IN, do: bool = False, cd: bool = False, ad: bool = True
 ) -> bytes:
     """Return a query message with ID 0, RD set and an OPT (payload 1232, RFC 9715) that carries no options."""
+    tail = _tails.get((qtype, qclass, do))
+    if tail is None:
+        if len(_tails) >= MAX_PARENTS:
+            _tails.clear()
+        tail = _tails[qtype, qclass, do] = _QUESTION.pack(qtype, qclass) + (_OPT_DO if do else _OPT)
+    if ad and not cd:
+        return _AD_HEAD + qname + tail
     flags = 0x0100 | (0x0020 if ad else 0) | (0x0010 if cd else 0)
-    opt = _OPT_DO if do else _OPT
-    return _HEADER.pack(0, flags, 1, 0, 0, 1) + qname + _QUESTION.pack(qtype, qclass) + opt
+    return _HEADER.pack(0, flags, 1, 0, 0, 1) + qname + tail
 
 
+_tails: dict[tuple[int, int, bool], bytes] = {}
+_AD_HEAD = _HEADER.pack(0, 0x0120, 1, 0, 0, 1)
 _OPT, _OPT_DO = b"\0\0\x29\x04\xd0\0\0\0\0\0\0", b"\0\0\x29\x04\xd0\0\0\x80\0\0\0"

@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dnsnb.dns import reading
 from dnsnb.dns.message import Answer
-from dnsnb.dns.reading import read_answer
+from dnsnb.dns.reading import read_addresses, read_answer
 from dnsnb.dns.wire import Question
 from dnsnb.errors import WireError
 
@@ -19,14 +18,9 @@ QNAME = b"\3www\7example\0"
 OPT = b"\0\0\x29\x04\xd0\0\0\0\0\0\0"
 
 
-def slowly(message: bytes, question: Question, **limits: int) -> Any:
-    """Read by the long way alone."""
-    shapes = reading._SHAPES
-    reading._SHAPES = {}
-    try:
-        return read_answer(message, question, **limits)
-    finally:
-        reading._SHAPES = shapes
+def quickly(message: bytes, question: Question, **limits: int) -> Any:
+    """Read as a forwarder does: the commonest answers by their shape."""
+    return read_addresses(message, question, **limits) or read_answer(message, question, **limits)
 
 
 def record(qtype: int, ttl: int, data: bytes, owner: bytes = b"\xc0\x0c", rclass: int = 1) -> bytes:
@@ -34,9 +28,7 @@ def record(qtype: int, ttl: int, data: bytes, owner: bytes = b"\xc0\x0c", rclass
 
 
 def fields(answer: Any) -> dict[str, Any]:
-    return {name: getattr(answer, name) for name in Answer.__slots__ if name != "_texts"} | {
-        "texts": answer.texts()
-    }
+    return {name: getattr(answer, name) for name in Answer.__slots__ if name != "_texts"} | {"texts": answer.texts()}
 
 
 @settings(max_examples=300, deadline=None)
@@ -76,12 +68,12 @@ def test_both_ways_agree(qtype: int, ttls: list[int], odd: str, floor: int, flag
         message = message[:-1]
     question = Question(QNAME, qtype, 1, False, False)
     try:
-        expected = fields(slowly(message, question, ttl_floor=floor))
+        expected = fields(read_answer(message, question, ttl_floor=floor))
     except WireError:
         with pytest.raises(WireError):
-            read_answer(message, question, ttl_floor=floor)
+            quickly(message, question, ttl_floor=floor)
         return
-    assert fields(read_answer(message, question, ttl_floor=floor)) == expected
+    assert fields(quickly(message, question, ttl_floor=floor)) == expected
 
 
 @settings(max_examples=500, deadline=None)
@@ -90,9 +82,9 @@ def test_any_bytes_end_in_an_answer_or_a_wire_error(tail: bytes, ancount: int, a
     message = struct.pack("!6H", 7, 0x8180, 1, ancount, 0, arcount) + QNAME + b"\0\1\0\1" + tail
     question = Question(QNAME, 1, 1, False, False)
     try:
-        expected = fields(slowly(message, question))
+        expected = fields(read_answer(message, question))
     except WireError:
         with pytest.raises(WireError):
-            read_answer(message, question)
+            quickly(message, question)
         return
-    assert fields(read_answer(message, question)) == expected
+    assert fields(quickly(message, question)) == expected
