@@ -30,6 +30,7 @@ def test_the_relation_holds_the_rows_of_read_log_and_name_features(tmp_path: Pat
     assert list(pd.DatetimeIndex(frame["time"]).tz_convert("UTC")) == list(plain["time"])
     first = relation.filter("qname = 'www.example.com'").limit(1).to_arrow_table().to_pandas().iloc[0]
     assert (first["name_length"], first["name_labels"]) == (15, 3)
+    assert first["etld1"] == "example.com"
     assert first["name_entropy"] == pytest.approx(3.0270, abs=1e-3)
     assert report.rows == len(plain)
 
