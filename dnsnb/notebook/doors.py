@@ -43,17 +43,21 @@ def start(
         return _begin(checked, where, rows)
 
 
-def connect(url: str, token: str, *, rows: int = 1_000_000) -> Session:
+def connect(
+    url: str, token: str, *, rows: int = 1_000_000, ca: str | None = None, fingerprint: str | None = None
+) -> Session:
     """Return a session of a server that runs elsewhere; closing it leaves that server as it is.
 
-    Raises NotConnected when it can't be reached, CommandError when the token is refused.
+    An ``https://`` server's certificate is checked by the system's authorities, by those in the PEM file `ca`, or it is
+    the one of this SHA-256 `fingerprint` (a server's `status["fingerprint"]`). Raises NotConnected when it can't be
+    reached or is another one, CommandError when the token is refused.
 
     >>> with start("example", upstreams=["192.0.2.53"]) as session:
     ...     with connect(session.client.url, session.token) as other:
     ...         other.block("ads.example.com")
     ['ads.example.com']
     """
-    return Session(Client(url, token), name=url, rows=rows)
+    return Session(Client(url, token, ca=ca, fingerprint=fingerprint), name=url, rows=rows)
 
 
 def sessions() -> dict[str, Session]:
@@ -72,7 +76,7 @@ def _begin(settings: Settings, where: Literal["thread", "process"], rows: int) -
     handle = launch(settings, where)
     try:
         session = Session(
-            Client(handle.http, handle.token),
+            Client(handle.http, handle.token, fingerprint=handle.fingerprint),
             name=settings.name,
             rows=rows,
             handle=handle,
@@ -101,7 +105,7 @@ def _replace(old: Session, settings: Settings, where: Literal["thread", "process
     """Close the old server and start one with other settings on its addresses; the old one comes back if that fails."""
     assert old.handle is not None
     assert old.settings is not None
-    keep = {"dns": old.handle.dns, "http": old.handle.http.removeprefix("http://")}
+    keep = {"dns": old.handle.dns, "http": old.handle.http.partition("://")[2]}
     given = settings.model_fields_set
     wanted = settings.changed(**{k: v for k, v in keep.items() if k not in given})
     _try_out(wanted, keep)

@@ -10,6 +10,7 @@ import threading
 import time
 from collections import deque
 from concurrent.futures import CancelledError
+from fnmatch import fnmatchcase
 from typing import Any, Literal
 
 from dnsnb import schema
@@ -62,7 +63,8 @@ class LogFeed:
 
     def begin(self) -> None:
         """Take the kept rows, then those that came meanwhile."""
-        self._told.wait(OPEN_SECONDS)
+        if any(fnmatchcase("dns/log/", pattern) for pattern in self._client.me().get("channels", ())):
+            self._told.wait(OPEN_SECONDS)  # a token that may not read this channel would wait in vain
         self._fill("start")
         self._began = True
 

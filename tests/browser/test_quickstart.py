@@ -55,6 +55,8 @@ def test_a_query_from_outside_becomes_a_row_and_a_click_stops_the_server(lab: La
     # commands from the browser wait while a cell runs
     page.locator(".jp-StatusBar-TextItem", has_text="| Idle").wait_for(timeout=60_000)
 
+    view.get_by_role("button", name="Lists", exact=True).click()
+
     # a name added in the list editor is blocked over UDP, and its row says so
     view.get_by_role("textbox", name="Add a name to the blacklist").fill("added.example.org")
     view.get_by_role("region", name="Blacklist").get_by_role("button", name="Add", exact=True).click()

@@ -16,9 +16,12 @@ function speaker() {
     el.classList.toggle("dnsnb-bad", bad);
   };
   /** Run a command; its control rests meanwhile, an error is said here. */
-  const attempt = async (control, run) => {
+  const attempt = async (control, run, doing = "") => {
     if (control) control.disabled = true;
-    say("…");
+    const began = Date.now();
+    const wait = () => say(`${doing || "Working"}… ${Math.round((Date.now() - began) / 1000)} s`);
+    say(doing ? `${doing}…` : "…");
+    const clockwork = setInterval(wait, 1000); // a long load is seen to go on
     try {
       say((await run()) || "");
       return true;
@@ -26,6 +29,7 @@ function speaker() {
       say(error.message, true);
       return false;
     } finally {
+      clearInterval(clockwork);
       if (control) control.disabled = false;
     }
   };
@@ -70,15 +74,19 @@ export function listsSection(desk) {
     count(l.hits),
     h("span", { class: "dnsnb-code" }, plain(l.url || l.path || l.source)),
     l.error ? h("span", { class: "dnsnb-bad" }, plain(l.error)) : l.report?.skipped ? `${count(l.report.skipped)} lines skipped` : l.enabled ? "in force" : "off",
-    h("span", { class: "dnsnb-row" }, button("Refresh", (e) => told.attempt(e.target, async () => (await desk.request("POST", "/api/dns/lists/refresh", { name: l.name }), await load(), `${l.name} is up to date.`))), button("Remove", (e) => told.attempt(e.target, async () => (await desk.request("DELETE", `/api/dns/lists?name=${encodeURIComponent(l.name)}`), await load(), `${l.name} is gone.`)))),
+    h("span", { class: "dnsnb-row" }, button(l.enabled ? "Turn off" : "Turn on", (e) => told.attempt(e.target, async () => (await desk.request("PATCH", "/api/dns/lists", { name: l.name, enabled: !l.enabled }), await load(), `${l.name} is ${l.enabled ? "off" : "in force"}.`))), button("Refresh", (e) => told.attempt(e.target, async () => (await desk.request("POST", "/api/dns/lists/refresh", { name: l.name }), await load(), `${l.name} is up to date.`))), button("Remove", (e) => told.attempt(e.target, async () => (await desk.request("DELETE", `/api/dns/lists?name=${encodeURIComponent(l.name)}`), await load(), `${l.name} is gone.`)))),
   ];
   const added = (l) => `${l.name}: ${count(l.count)} names${l.report?.skipped ? `, ${count(l.report.skipped)} lines skipped` : ""}.${l.error ? ` ${l.error}` : ""}`;
-  const addUrl = () => told.attempt(add, async () => (told.say("Loading…"), await after(await desk.request("POST", "/api/dns/lists", { name: name.value.trim(), url: url.value.trim(), kind: kind.value }))));
+  const addUrl = () => told.attempt(add, async () => {
+    if (!name.value.trim() || !url.value.trim()) throw new Error("Give the list a name and its address.");
+    return after(await desk.request("POST", "/api/dns/lists", { name: name.value.trim(), url: url.value.trim(), kind: kind.value }));
+  }, "The server fetches and reads it");
   const after = async (l) => (await load(), (url.value = name.value = ""), added(l));
   const look = () => told.attempt(preview, async () => {
     const l = await desk.request("POST", "/api/dns/lists/preview", { name: name.value.trim() || "preview", url: url.value.trim(), kind: kind.value });
-    return `It would add ${count(l.new ?? l.adds ?? l.count)} of ${count(l.count)} names.`;
-  });
+    const by = Object.entries(l.known_by || {}).slice(0, 3).map(([list, n]) => `${list} ${count(n)}`).join(", ");
+    return `It would add ${count(l.new)} of its ${count(l.names)} names${l.known ? `; ${count(l.known)} are caught already${by ? ` (${by})` : ""}` : ""}${l.report?.skipped ? `; ${count(l.report.skipped)} lines can't be read` : ""}.`;
+  }, "The server fetches and reads it");
   const addFile = () => told.attempt(null, async () => {
     const [chosen] = file.files;
     if (!chosen) return "";
@@ -86,7 +94,7 @@ export function listsSection(desk) {
     const text = await chosen.text();
     file.value = "";
     return after(await desk.request("POST", "/api/dns/lists", { name: name.value.trim() || chosen.name.replace(/\.\w+$/, "").replace(/[^\w.-]+/g, "-"), text, kind: kind.value }));
-  });
+  }, "Reading the file");
   const body = h("div", {}, h("div", { class: "dnsnb-lists" }, ...panes.map((p) => p.el)), table.el, h("div", { class: "dnsnb-row" }, name, kind, url, add, preview, button("Import a file…", () => file.click()), file), told.el);
   return { ...folded("Lists", body, load), update: (part) => panes.forEach((p) => p.update(part)) };
 }
@@ -141,23 +149,24 @@ export function recordsSection(desk) {
   return { ...folded("Records", h("div", {}, form, told.el, table.el), load), update() {} };
 }
 
-const BLOCK_MODES = [["null", "0.0.0.0 and ::"], ["nxdomain", "NXDOMAIN"], ["nodata", "no data"], ["refused", "REFUSED"]];
+const BLOCK_MODES = [["null", "0.0.0.0 and ::"], ["nxdomain", "NXDOMAIN"], ["nodata", "no data"], ["refused", "REFUSED"], ["address", "addresses of its own"]];
 const DRIVERS = { log_driver: ["memory", "console", "file", "sqlite", "parquet"], cache_driver: ["memory", "file", "sqlite"], list_driver: ["memory", "file", "sqlite"] };
 
 export function settingsSection(desk) {
   const told = speaker();
   const upstreams = h("textarea", { class: "dnsnb-input dnsnb-code", rows: 3 });
   const mode = choice(null, BLOCK_MODES);
+  const own = h("input", { type: "text", class: "dnsnb-input dnsnb-code", placeholder: "192.0.2.1 2001:db8::1", spellcheck: "false" });
   const days = h("input", { type: "number", min: "0.01", step: "any", class: "dnsnb-input" });
   const rows = h("input", { type: "number", min: "0", class: "dnsnb-input" });
   const drivers = Object.fromEntries(Object.entries(DRIVERS).map(([key, names]) => [key, choice(null, names.map((n) => [n]))]));
   const info = h("dl", { class: "dnsnb-fields" });
   const save = h("button", { type: "submit", class: "dnsnb-button" }, "Apply");
   let held = {};
-  const fields = { upstreams: [() => upstreams.value.split(/\s+/).filter(Boolean), (v) => (upstreams.value = (v || []).join("\n"))], block_mode: [() => mode.value, (v) => (mode.value = v)], log_days: [() => Number(days.value), (v) => (days.value = v)], log_rows: [() => Number(rows.value), (v) => (rows.value = v)] };
+  const fields = { upstreams: [() => upstreams.value.split(/\s+/).filter(Boolean), (v) => (upstreams.value = (v || []).join("\n"))], block_mode: [() => mode.value, (v) => (mode.value = v)], block_addresses: [() => own.value.split(/[\s,]+/).filter(Boolean), (v) => (own.value = (v || []).join(" "))], log_days: [() => Number(days.value), (v) => (days.value = v)], log_rows: [() => Number(rows.value), (v) => (rows.value = v)] };
   for (const [key, select] of Object.entries(drivers)) fields[key] = [() => select.value, (v) => (select.value = v)];
   const label = (text, control) => h("label", { class: "dnsnb-label" }, h("span", {}, text), control);
-  const form = h("form", { class: "dnsnb-settings" }, label("Upstreams, one a line", upstreams), label("Blocked names get", mode), label("Log kept in", drivers.log_driver), label("Log rows at most", rows), label("Log days", days), label("Cache kept in", drivers.cache_driver), label("Lists kept in", drivers.list_driver), save);
+  const form = h("form", { class: "dnsnb-settings" }, label("Upstreams, one a line", upstreams), label("Blocked names get", mode), label("Addresses of its own", own), label("Log kept in", drivers.log_driver), label("Log rows at most", rows), label("Log days", days), label("Cache kept in", drivers.cache_driver), label("Lists kept in", drivers.list_driver), save);
   const load = async () => {
     try {
       const answer = await desk.request("GET", "/api/dns/config");

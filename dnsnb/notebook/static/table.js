@@ -38,6 +38,7 @@ export class Table {
       return cell;
     });
     this.fields = {};
+    this.typing = {}; // a timer by column: two fields may be written in at once
     this.filterRow = h("tr", { role: "row", "aria-rowindex": "2", class: "dnsnb-filters", hidden: true }, ...COLUMNS.map((c, i) => {
       const hint = { whole: "A AAAA", number: "> ms" }[FILTERED[c.key]] ?? "filter";
       const field = FILTERED[c.key] && h("input", { type: "search", class: "dnsnb-input", "aria-label": `Filter ${c.label}`, placeholder: hint, autocomplete: "off", spellcheck: "false", oninput: () => this.filtered(c.key) });
@@ -76,8 +77,8 @@ export class Table {
   }
 
   filtered(key) {
-    clearTimeout(this.typing);
-    this.typing = setTimeout(() => this.handlers.onFilter(key, this.fields[key].value), 120);
+    clearTimeout(this.typing[key]);
+    this.typing[key] = setTimeout(() => this.handlers.onFilter(key, this.fields[key].value), 120);
   }
 
   /** Say the filters in force in their fields, unless somebody is writing there. */
