@@ -67,8 +67,8 @@ def scan_log(
 
     Parquet is read where it lies. Anything else is converted once, in a stream, to Parquet in the folder `cache`
     (default: the user's cache), with `etld1`, `name_length`, `name_labels` and `name_entropy` of each name; a bar shows
-    how far it is. `memory_limit` is DuckDB's; beyond it, it spills. `report` may be an `ImportReport` to be filled. Further
-    settings are as for `read_log`.
+    how far it is. `memory_limit` is DuckDB's; beyond it, it spills. `report` may be an `ImportReport` to be filled.
+    Further settings are as for `read_log`.
 
     Needs the extra: ``pip install 'dnsnb[scan]'``; raises DnsnbError without it, else what `read_log` raises.
 
