@@ -15,7 +15,7 @@ from dnsnb.dns.asking import NOT_SERVED, Asked, Once, Seen, judged, not_served
 from dnsnb.dns.cache import Cache, Entry
 from dnsnb.dns.forwarding import Forwarder, Result
 from dnsnb.dns.journal import Journal, LogBatch
-from dnsnb.dns.message import Answer, make_answer, render
+from dnsnb.dns.message import make_answer, render
 from dnsnb.dns.options import EngineOptions
 from dnsnb.dns.peers import Memo, Peer, Peers
 from dnsnb.dns.policy import Policy
