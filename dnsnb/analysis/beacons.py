@@ -31,6 +31,7 @@ _NEEDS = ("client", "qname", "time")
 _TAKES = ("ttl", "query_bytes")
 MOST_EVENTS = 2_000_000
 _SECOND = 1_000_000
+_MARKS = ((1, "1 s"), (10, "10 s"), (60, "1 min"), (600, "10 min"), (3600, "1 h"), (86_400, "1 d"))
 COLUMNS = (
     "client", "domain", "verdict", "score", "regularity", "period_s", "jitter", "lost", "chance", "ttl_explained",
     "ttl_s", "asks", "prevalence", "times_score", "sizes_score", "histogram_score", "duration_score", "fisher_p",
@@ -192,14 +193,19 @@ def _judged(events: pd.DataFrame, params: dict[str, Any], left_out: int) -> Resu
     if left_out:
         read_as += f"; the {left_out:,} oldest rows are left out"
     made = result(table[list(COLUMNS)], "beacons", read_as, None, **params)
-    labels = (f"{client or ''} {domain}" for client, domain in zip(table["client"], table["domain"], strict=True))
-    grain = max(1, (last - first) // 1500)  # a drawing shows no more, and attrs are copied often
-    series = {
-        label: sorted({int(t // grain * grain) for t in times[of]})
-        for label, of in zip(labels, table["of"].head(12), strict=False)
+    labels = [f"{client or ''} {domain}" for client, domain in zip(table["client"], table["domain"], strict=True)]
+    made.attrs["chart"] = {
+        "kind": "raster",
+        "series": {label: _gaps(times[of]) for label, of in zip(labels[:12], table["of"].head(12), strict=True)},
+        "marks": [(math.log10(seconds), said) for seconds, said in _MARKS],
     }
-    made.attrs["chart"] = {"kind": "raster", "series": series}
     return made
+
+
+def _gaps(times: Any) -> list[float]:
+    """Return the gaps as a drawing needs them: log10 of seconds, no more than it can show."""
+    gaps = np.diff(times)
+    return [round(math.log10(gap), 3) for gap in gaps[:: max(1, len(gaps) // 1500)].tolist()]
 
 
 def _asks(events: pd.DataFrame, together_s: int) -> pd.DataFrame:

@@ -85,9 +85,7 @@ def _svg(frame: Result, width: int) -> Chart:
         return sankey(flows, drawing["stages"], title=title, width=width)
     if drawing["kind"] == "raster":
         rows = drawing["series"]
-        ends = [pd.to_datetime(end, unit="s", utc=True) for end in _ends(rows)]
-        shown = tuple(f"{end:%m-%d %H:%M:%S}" for end in ends)
-        return raster(list(rows), list(rows.values()), span=(shown[0], shown[1]), title=title, width=width)
+        return raster(list(rows), list(rows.values()), marks=drawing.get("marks", ()), title=title, width=width)
     series = {
         str(c): [None if pd.isna(v) else float(v) for v in frame[c]] for c in drawing["series"] or list(frame.columns)
     }
@@ -96,14 +94,10 @@ def _svg(frame: Result, width: int) -> Chart:
     return maker(xs, series, title=title, width=width, unit=drawing.get("unit", ""))
 
 
-def _ends(rows: dict[str, Sequence[float]]) -> tuple[float, float]:
-    every = [times for times in rows.values() if len(times)]
-    return min((t[0] for t in every), default=0.0), max((t[-1] for t in every), default=0.0)
-
-
 def _label(frame: pd.DataFrame, row: int, names: str | Sequence[str]) -> str:
     columns = [names] if isinstance(names, str) else names
-    return " ".join(str(frame[c].iloc[row]) for c in columns)
+    values = (frame[c].iloc[row] for c in columns)
+    return " ".join(f"{v:%m-%d %H:%M}" if isinstance(v, pd.Timestamp) else str(v) for v in values)
 
 
 def _times(frame: pd.DataFrame, column: str | None) -> list[Any]:
@@ -136,10 +130,11 @@ def _matplotlib(frame: Result) -> Any:
         axes.set_xlabel(drawing.get("unit", ""))
     elif drawing["kind"] == "raster":
         rows = drawing["series"]
-        shown = [[pd.to_datetime(t, unit="s", utc=True) for t in times] for times in rows.values()]
-        for number, times in enumerate(shown):
-            axes.plot(times, [number] * len(times), "|", color="#0072B2", markersize=8)
+        for number, values in enumerate(rows.values()):
+            axes.plot(values, [number] * len(values), "|", color="#0072B2", markersize=9, alpha=0.35)
         axes.set_yticks(range(len(rows)), list(rows))
+        marks = drawing.get("marks", ())
+        axes.set_xticks([mark for mark, _ in marks], [label for _, label in marks])
         axes.invert_yaxis()
     else:
         columns = drawing["series"] or list(frame.columns)

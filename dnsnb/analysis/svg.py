@@ -6,6 +6,7 @@ All text is escaped: names are hostile.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from html import escape
 
@@ -102,31 +103,40 @@ def paired(
 
 
 def raster(
-    names: Sequence[str], times: Sequence[Sequence[float]], *, span: tuple[str, str], title: str = "", width: int = 640
+    names: Sequence[str],
+    values: Sequence[Sequence[float]],
+    *,
+    marks: Sequence[tuple[float, str]] = (),
+    title: str = "",
+    width: int = 640,
 ) -> Chart:
-    """Return a row a name with a tick at each of its times; all rows share the time from the first to the last."""
-    row, top, left = 22, 26 if title else 6, 0.34 * width
-    first = min((t[0] for t in times if len(t)), default=0.0)
-    last = max((t[-1] for t in times if len(t)), default=1.0)
-    scale = (width - left - 10) / max(last - first, 1e-9)
-    parts = []
-    for number, (name, of) in enumerate(zip(names, times, strict=True)):
+    """Return a row a name with a tick at each of its values, darker where there are more; `marks` is the axis of all."""
+    row, top, left = 22, 26 if title else 6, 0.38 * width
+    first = min([m for m, _ in marks] + [min(v) for v in values if len(v)], default=0.0)
+    last = max([m for m, _ in marks] + [max(v) for v in values if len(v)], default=1.0)
+    scale = (width - left - 14) / max(last - first, 1e-9)
+    end = top + row * max(len(names), 1)
+    parts = [] if names else [f'<text x="8" y="{top + 14}" opacity=".7">nothing to show</text>']
+    for mark, label in marks if names else ():
+        x = left + (mark - first) * scale
+        parts.append(
+            f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{top}" y2="{end}" stroke="currentColor" opacity=".15"/>'
+            f'<text x="{x:.1f}" y="{end + 13}" text-anchor="middle" {_FIGURES}>{escape(label)}</text>'
+        )
+    for number, (name, of) in enumerate(zip(names, values, strict=True)):
         y = top + row * number
-        # nearer than half a pixel is one tick: a day of seconds stays a small drawing
-        places = sorted({round((t - first) * scale * 2) / 2 for t in of})
-        path = "".join(f"M{left + x:.1f} {y + 4}v{row - 8}" for x in places)
         parts.append(
             f'<text x="{left - 6:.0f}" y="{y + 15}" text-anchor="end">{escape(_cut(name, 34))}'
-            f'<title>{escape(name)}</title></text><path d="{path}" stroke="{_SERIES[0]}" stroke-width="1" fill="none"/>'
+            f"<title>{escape(name)}</title></text>"
         )
-    end = top + row * max(len(names), 1)
-    if names:
-        parts.append(
-            f'<text x="{left:.0f}" y="{end + 14}" {_FIGURES}>{escape(span[0])}</text>'
-            f'<text x="{width - 10}" y="{end + 14}" text-anchor="end" {_FIGURES}>{escape(span[1])}</text>'
-        )
-    else:
-        parts.append(f'<text x="8" y="{top + 14}" opacity=".7">nothing to show</text>')
+        # what is nearer than half a pixel is one tick: any number of values stays a small drawing
+        places = Counter(round((v - first) * scale * 2) / 2 for v in of)
+        most = max(places.values(), default=1)
+        for level in (1, 2, 3, 4):
+            ticks = sorted(x for x, count in places.items() if math.ceil(4 * count / most) == level)
+            if ticks:
+                path = "".join(f"M{left + x:.1f} {y + 4}v{row - 8}" for x in ticks)
+                parts.append(f'<path d="{path}" stroke="{_SERIES[0]}" stroke-width="1.5" opacity="{level / 4}"/>')
     return _drawing(width, end + 22, title, parts)
 
 

@@ -150,12 +150,14 @@ def test_fisher_g_by_hand() -> None:
     assert fisher_g(clock, 20.0)[1] < 1e-9
 
 
-def test_the_plot_is_a_raster_of_calls() -> None:
+def test_the_plot_shows_how_long_gaps_are() -> None:
     found = analysis.beacons(as_kind(made(), "pandas"))
     drawn = str(found.plot(backend="svg"))
-    assert drawn.count("<path") == len(found)
     assert "10.0.0.1 evil.test" in drawn
+    assert all(mark in drawn for mark in ("10 s", "1 min", "1 h"))
+    ticks = [part.count("M") for part in drawn.split('<path d="')[1:]]
+    assert ticks[0] == 1, "the hourly caller's gaps are all at one place"
+    assert sum(ticks[-3:]) > 20, "and those of who asks when it likes are not"
     pytest.importorskip("matplotlib").use("Agg")
     assert len(found.plot(backend="matplotlib").get_lines()) == len(found)
-    empty = analysis.beacons(schema.empty_frame())
-    assert "nothing to show" in str(empty.chart())
+    assert "nothing to show" in str(analysis.beacons(schema.empty_frame()).chart())
