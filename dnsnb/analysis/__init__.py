@@ -10,6 +10,7 @@ from dnsnb.analysis.cloaking import cloaking
 from dnsnb.analysis.compare import compare
 from dnsnb.analysis.dga_behaviour import dga_behaviour
 from dnsnb.analysis.domains import domains, leaks, name_features
+from dnsnb.analysis.exposure import ecs
 from dnsnb.analysis.fast_flux import fast_flux
 from dnsnb.analysis.flows import flow
 from dnsnb.analysis.hunt import hunt
@@ -49,6 +50,7 @@ OF_A_FRAME = (
     "dga_behaviour",
     "dnssec",
     "domains",
+    "ecs",
     "effective_ttl",
     "fast_flux",
     "flow",
@@ -100,6 +102,7 @@ __all__ = [
     "dga_behaviour",
     "dnssec",
     "domains",
+    "ecs",
     "effective_ttl",
     "fast_flux",
     "flow",

@@ -26,7 +26,8 @@ PROVIDERS = (
     "doh.360.cn", "doh.applied-privacy.net", "doh.cleanbrowsing.org", "doh.dns.apple.com",
     "doh.familyshield.opendns.com", "doh.la.ahadns.net", "doh.li", "doh.libredns.gr", "doh.mullvad.net",
     "doh.opendns.com", "doh.pub", "doh.tiar.app", "doh.xfinity.com", "dot.pub", "dot1.applied-privacy.net",
-    "dot.libredns.gr", "family-filter-dns.cleanbrowsing.org", "freedns.controld.com", "odvr.nic.cz", "one.one.one.one", "ordns.he.net",
+    "dot.libredns.gr", "family-filter-dns.cleanbrowsing.org", "freedns.controld.com", "odvr.nic.cz",
+    "one.one.one.one", "ordns.he.net",
     "private.canadianshield.cira.ca", "public.dns.iij.jp", "security-filter-dns.cleanbrowsing.org",
     "sky.rethinkdns.com", "unicast.uncensoreddns.org", "anycast.uncensoreddns.org", "wikimedia-dns.org",
 )  # fmt: skip
@@ -46,7 +47,8 @@ def bypass(
     (`providers` adds more): `refused` of those queries got NXDOMAIN, REFUSED or were blocked, so that the client stays.
     "silent" is a client that asked nothing for the log's last `silent_hours` or longer, though its earlier rate (over
     the hours from its first query to its last, of which it was active in half at least) let expect `least` queries or
-    more; `expected` says how many. "other resolver" are rows whose `upstream` is not among `resolvers`, if given.
+    more; `expected` says how many. "other resolver" are rows whose `server` (in captures), or else
+    `upstream`, is not among `resolvers`, if those are given.
 
     >>> import pandas as pd
     >>> row = {"qname": "dns.google", "client": "10.0.0.9", "time": pd.Timestamp("2026-01-01", tz="UTC")}
@@ -56,11 +58,12 @@ def bypass(
     own = [_cleaned(resolver) for resolver in resolvers]
     have = columns_of(frame)
     signs = tuple(name for name in ("rcode", "status") if name in have)
-    rows = lazy(frame, "time", "client", "qname", *signs, *(["upstream"] if own else []))
+    asked = "server" if "server" in have else "upstream"
+    rows = lazy(frame, "time", "client", "qname", *signs, *([asked] if own else []))
     rows = with_windows(rows.filter(~nw.col("time").is_null()), 1, "at")
     tables = [_named(rows, signs, tuple(_cleaned(name) for name in providers)), _silent(rows, silent_hours, least)]
     if own:
-        tables.append(_elsewhere(rows, own))
+        tables.append(_elsewhere(rows, asked, own))
     columns = ["what", "client", "name", "queries", "refused", "expected", "first", "last"]
     table = pd.concat([t.reindex(columns=columns) for t in tables if len(t)] or [pd.DataFrame(columns=columns)])
     table = table.astype({"what": "str", "client": "str", "name": "str", "queries": "int64", "expected": "float64"})
@@ -136,9 +139,9 @@ def _silent(rows: Any, silent_hours: float, least: float) -> pd.DataFrame:
     return found.assign(what="silent", name=pd.Series(names, found.index, "str"), refused=None)
 
 
-def _elsewhere(rows: Any, resolvers: list[str]) -> pd.DataFrame:
-    """Return rows that somebody else answered, by client and upstream."""
-    rows = rows.filter(~nw.col("upstream").is_null()).with_columns(nw.col("upstream").cast(nw.String).alias("name"))
+def _elsewhere(rows: Any, asked: str, resolvers: list[str]) -> pd.DataFrame:
+    """Return rows that went to, or were answered by, somebody else, by client and address."""
+    rows = rows.filter(~nw.col(asked).is_null()).with_columns(nw.col(asked).cast(nw.String).alias("name"))
     found = collected(
         rows.group_by("client", "name").agg(
             nw.len().alias("queries"), nw.col("at").min().alias("first"), nw.col("at").max().alias("last")

@@ -81,7 +81,8 @@ def rich_table() -> pa.Table:
     add(9001, "10.0.0.5", None, None, rcode=None, status=None, upstream=None, latency_ms=None)  # type: ignore[arg-type]
     add(9002, "10.0.0.5", ".", "NS", answers=["a.root-servers.net"])
     columns = {name: [row.get(name) for row in rows] for name in schema.NAMES}
-    return schema.to_arrow(columns)
+    subnets = pa.array(["192.0.2.0/24/0" if row["client"] == "10.0.0.4" else None for row in rows]).dictionary_encode()
+    return schema.to_arrow(columns).append_column("ecs", subnets)
 
 
 def plain(found: Any) -> Any:
