@@ -59,7 +59,8 @@ def beacons(
     "beacon" where half of the gaps are alike, `shortest_s` long at least (shorter ones are retries), the chance is
     below 0.01 and no TTL explains them. `ttl_s` is the median,
     `prevalence` the share of all clients that ask for the domain: what half of a network does is seldom malware. Of a
-    log with more than `most` rows the newest hours are looked at, and `read_as` says so.
+    log with more than `most` rows the newest hours are looked at, and `read_as` says so. The plot shows how long the
+    gaps are: a clock's stand at one place.
 
     >>> from dnsnb import simulate
     >>> day = simulate.frame(hours=2, rate=0.05)

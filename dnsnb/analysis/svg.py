@@ -110,7 +110,7 @@ def raster(
     title: str = "",
     width: int = 640,
 ) -> Chart:
-    """Return a row a name with a tick at each of its values, darker where there are more; `marks` is the axis of all."""
+    """Return a row a name with a tick at each of its values, darker where there are more, on one axis with `marks`."""
     row, top, left = 22, 26 if title else 6, 0.38 * width
     first = min([m for m, _ in marks] + [min(v) for v in values if len(v)], default=0.0)
     last = max([m for m, _ in marks] + [max(v) for v in values if len(v)], default=1.0)
