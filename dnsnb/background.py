@@ -40,6 +40,11 @@ class BackgroundLoop:
         """True after `close()`, and in a child that was forked from the owner: threads don't cross a fork."""
         return self._closed or os.getpid() != self._pid
 
+    @property
+    def here(self) -> bool:
+        """Whether this is the loop's own thread, which must not wait for itself."""
+        return threading.current_thread() is self._thread
+
     @overload
     def call(self, function: Callable[..., Coroutine[Any, Any, T]], *args: Any) -> T: ...
     @overload

@@ -42,9 +42,9 @@ Privacy = Annotated[tuple[Literal["pseudonyms", "no-clients", "no-names"], ...],
 #: settings that hold from the next start on; all others change while the server runs
 AT_START = frozenset(
     {
-        "name", "dns", "http", "tls_dns", "tls_cert", "tls_key", "routes", "blacklist", "whitelist", "lists",
-        "list_folders", "list_networks", "clients", "groups", "records", "hosts_files", "zone_files", "journal_limit",
-        "allow_remote", "doh_open", "heartbeat_seconds", "max_streams", "replay_events", "replay_bytes",
+        "name", "dns", "http", "tls_http", "tls_dns", "tls_cert", "tls_key", "routes", "blacklist", "whitelist",
+        "lists", "list_folders", "list_networks", "clients", "groups", "records", "hosts_files", "zone_files",
+        "journal_limit", "allow_remote", "doh_open", "heartbeat_seconds", "max_streams", "replay_events", "replay_bytes",
     }
 )  # fmt: skip
 #: settings that only the one who starts the server can give
@@ -68,8 +68,9 @@ class Settings(BaseModel):
     dns: str = Field("127.0.0.1:0", description="HOST:PORT to answer DNS on; port 0 picks a free one")
     http: str = Field("127.0.0.1:0", description="HOST:PORT of the API and the event stream; port 0 picks a free one")
     http_hosts: Texts = Field((), description="host names, besides its address, that the API may be called by")
-    tls_dns: str | None = Field(None, description="HOST:PORT to answer DNS over TLS on (needs tls_cert and tls_key)")
-    tls_cert: Path | None = Field(None, description="PEM file with the certificate chain")
+    tls_http: bool = Field(False, description="speak HTTPS on the API's port: page, stream, DNS over HTTPS")
+    tls_dns: str | None = Field(None, description="HOST:PORT to answer DNS over TLS on")
+    tls_cert: Path | None = Field(None, description="PEM file with the certificate chain; none: a self-made one")
     tls_key: Path | None = Field(None, description="PEM file with the private key")
     upstreams: Texts = Field((), description="who is asked, such as 1.1.1.1 or tls://…; none: the system's resolvers")
     routes: dict[str, Texts] = Field(default_factory=dict, description="upstreams by domain suffix; the longest wins")
@@ -147,12 +148,13 @@ class Settings(BaseModel):
         BlockAnswer(self.block_mode, self.block_ttl, tuple(self.block_addresses), self.block_ede)
         Rebinding(True, self.rebind_allow)
         EngineOptions(access=tuple(self.allow_clients)).networks()
-        if self.tls_dns is not None and (self.tls_cert is None or self.tls_key is None):
-            raise SettingError("tls_dns", self.tls_dns, "needs tls_cert and tls_key, two PEM files")
         for key in ("tls_cert", "tls_key"):
             path = getattr(self, key)
             if path is not None and not path.is_file():
                 raise SettingError(key, str(path), "is not a file that can be read")
+        if (self.tls_cert is None) != (self.tls_key is None):
+            alone = "tls_cert" if self.tls_key is None else "tls_key"
+            raise SettingError(alone, str(getattr(self, alone)), "needs the other one of tls_cert and tls_key")
 
     def changed(self, **values: Any) -> Settings:
         """Return these settings with some changed, all checked again; None puts a setting back to its default."""

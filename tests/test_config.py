@@ -26,7 +26,7 @@ from dnsnb.errors import SettingError
         ("block_addresses", ["here"], "IPv4 or IPv6"),
         ("allow_clients", ["10.0.0.0/33"], "192.168.0.0/16"),
         ("token", "short", "at least 8"),
-        ("tls_dns", "127.0.0.1:853", "tls_cert and tls_key"),
+        ("tls_key", __file__, "tls_cert and tls_key"),
         ("tls_cert", "/nowhere/cert.pem", "a file that can be read"),
         ("privacy", ["everything"], "'no-names'"),
         ("log_diver", "memory", "did you mean 'log_driver'"),

@@ -21,6 +21,7 @@ import orjson
 
 from dnsnb.background import BackgroundLoop
 from dnsnb.client.sse_client import SSEClient
+from dnsnb.client.trust import trust, why_unreachable
 from dnsnb.errors import CommandError, NotConnected, SettingError
 
 TIMEOUT = 30.0  # seconds for a whole answer
@@ -30,7 +31,8 @@ class Client:
     """The server at `url` (``http://host:port``), spoken to with a token.
 
     Methods wait for the answer and return it as plain data. They raise CommandError when the server refuses (it names
-    the setting or the name that is wrong) and NotConnected when it can't be reached.
+    the setting or the name that is wrong) and NotConnected when it can't be reached. The certificate of an ``https://``
+    server is checked by the system's authorities, by the PEM file `ca`, or by its SHA-256 `fingerprint`.
 
     >>> import dnsnb
     >>> with dnsnb.start("example", upstreams=["192.0.2.53"]) as session:
@@ -39,17 +41,20 @@ class Client:
     (['ads.example.com'], True)
     """
 
-    def __init__(self, url: str, token: str, *, timeout: float = TIMEOUT) -> None:
+    def __init__(
+        self, url: str, token: str, *, timeout: float = TIMEOUT, ca: str | None = None, fingerprint: str | None = None
+    ) -> None:
         parts = urlsplit(url if "//" in url else f"http://{url}")
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise SettingError("url", url, "the server's address, such as http://127.0.0.1:8053")
         self.url: str = f"{parts.scheme}://{parts.netloc}"
+        self._tls = trust(ca, fingerprint)
         self._token = token
         self._timeout = timeout
         self._loop = BackgroundLoop("dnsnb-client")
         self._http: aiohttp.ClientSession | None = None
         self._lock = threading.Lock()
-        self.sse: SSEClient = SSEClient(self.url, token, self._loop)
+        self.sse: SSEClient = SSEClient(self.url, token, self._loop, tls=self._tls)
         atexit.register(_close_at_exit, weakref.ref(self))  # before the loop's own, so that connections are closed
 
     # --- state ---
@@ -201,7 +206,7 @@ class Client:
         """
         if not path.startswith("/api/"):
             raise SettingError("path", path, "a route of the API: /api/…")
-        if threading.current_thread().name == self._loop.name:
+        if self._loop.here:
             raise RuntimeError("a handler of the stream can't wait for a command; use another thread")
         if self._loop.closed:
             raise NotConnected("this client is closed")
@@ -243,14 +248,16 @@ class Client:
         except TimeoutError:
             raise NotConnected(f"{self.url} did not answer within {self._timeout:g} s") from None
         except aiohttp.ClientError as error:
-            raise NotConnected(f"{self.url} can't be reached: {error}") from None
+            raise NotConnected(f"{self.url} can't be reached: {why_unreachable(error)}") from None
         finally:
             part.unlink(missing_ok=True)
         return size
 
     def _session(self) -> aiohttp.ClientSession:
         if self._http is None:
-            self._http = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=self._timeout))
+            self._http = aiohttp.ClientSession(
+                timeout=aiohttp.ClientTimeout(total=self._timeout), connector=aiohttp.TCPConnector(ssl=self._tls)
+            )
         return self._http
 
     async def _request(self, method: str, path: str, body: Any, content_type: str = "application/json") -> Any:
@@ -267,7 +274,7 @@ class Client:
         except TimeoutError:
             raise NotConnected(f"{self.url} did not answer within {self._timeout:g} s") from None
         except (aiohttp.ClientError, OSError) as error:
-            raise NotConnected(f"{self.url} can't be reached: {error}") from None
+            raise NotConnected(f"{self.url} can't be reached: {why_unreachable(error)}") from None
         if response.status >= 300:
             raise _refusal(response.status, raw)
         if not raw:

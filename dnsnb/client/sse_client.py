@@ -23,6 +23,7 @@ from dnsnb import sse
 from dnsnb.background import BackgroundLoop
 from dnsnb.client.events import Event, EventBuffer, Policy
 from dnsnb.client.states import ChannelStates
+from dnsnb.client.trust import NOT_TRUSTED, Trust, why_unreachable
 from dnsnb.errors import NotConnected
 
 log = logging.getLogger("dnsnb.client")
@@ -73,7 +74,7 @@ class SSEClient:
 
     Handlers run in the client's loop thread and should be quick; what they raise is logged. `state` is `connecting`,
     `open`, `waiting` (for the next attempt) or `closed`, `reason` says why. Test messages (`Event.test`) reach only
-    handlers that subscribed with `tests=True`.
+    handlers that subscribed with `tests=True`. `tls` says what certificate is taken (client/trust).
 
     >>> import threading, dnsnb
     >>> told, seen = threading.Event(), []
@@ -86,9 +87,10 @@ class SSEClient:
     [True]
     """
 
-    def __init__(self, url: str, token: str, loop: BackgroundLoop | None = None) -> None:
+    def __init__(self, url: str, token: str, loop: BackgroundLoop | None = None, *, tls: Trust = True) -> None:
         self.url: str = url.rstrip("/")
         self._token = token
+        self._tls = tls
         self._own_loop = loop is None
         self._loop = loop or BackgroundLoop("dnsnb-client")
         self._lock = threading.Lock()
@@ -269,7 +271,9 @@ class SSEClient:
         delay = FIRST_DELAY
         opened = False
         async with aiohttp.ClientSession(
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=IDLE), read_bufsize=1 << 20
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=IDLE),
+            read_bufsize=1 << 20,
+            connector=aiohttp.TCPConnector(ssl=self._tls),
         ) as http:
             while True:
                 if not opened:
@@ -331,7 +335,7 @@ class SSEClient:
         except (TimeoutError, aiohttp.ServerTimeoutError):
             outcome.reason = f"nothing heard for {IDLE:g} s" if outcome.was_open else "no answer in time"
         except (aiohttp.ClientError, OSError, sse.MessageTooLarge) as error:
-            outcome.reason = _words(error)
+            outcome.reason = why_unreachable(error) if isinstance(error, NOT_TRUSTED) else _words(error)
         if decoder.retry_ms is not None:
             outcome.wait = decoder.retry_ms / 1000
         return outcome

@@ -38,7 +38,9 @@ async def _serve(settings: Settings) -> int:
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     async with Server(settings) as server:
         calm_collector()
-        _say({"dns": server.dns_address, "http": server.http_url, "token": server.token})
+        fingerprint = server.certificate.fingerprint if server.certificate is not None else None
+        ready = {"dns": server.dns_address, "http": server.http_url, "token": server.token, "fingerprint": fingerprint}
+        _say(ready)
         watch = asyncio.create_task(_until_end(reader, ended))
         await ended.wait()
         watch.cancel()

@@ -24,13 +24,17 @@ STOP_SECONDS = 2.0
 
 
 class Handle:
-    """A running server: `dns` ("127.0.0.1:5353"), `http` (URL), `token`, `pid` (None in a thread), `close()`."""
+    """A running server: `dns` ("127.0.0.1:5353"), `http` (URL), `token`, `pid` (None in a thread), `close()`.
 
-    def __init__(self, dns: str, http: str, token: str, pid: int | None) -> None:
+    `fingerprint` is that of its certificate, where it has one.
+    """
+
+    def __init__(self, dns: str, http: str, token: str, pid: int | None, fingerprint: str | None = None) -> None:
         self.dns = dns
         self.http = http
         self.token = token
         self.pid = pid
+        self.fingerprint = fingerprint
 
     @property
     def running(self) -> bool:
@@ -72,7 +76,9 @@ class InThread(Handle):
         except BaseException:
             self._loop.close()
             raise
-        super().__init__(self.server.dns_address, self.server.http_url, self.server.token, None)
+        server = self.server
+        fingerprint = server.certificate.fingerprint if server.certificate is not None else None
+        super().__init__(server.dns_address, server.http_url, server.token, None, fingerprint)
         atexit.register(_close_at_exit, weakref.ref(self))  # before the loop's own, so that what is kept gets written
 
     @property
@@ -122,7 +128,7 @@ class InProcess(Handle):
         except BaseException:
             self._end()
             raise
-        super().__init__(ready["dns"], ready["http"], ready["token"], self._process.pid)
+        super().__init__(ready["dns"], ready["http"], ready["token"], self._process.pid, ready["fingerprint"])
 
     def _ready(self) -> dict[str, Any]:
         timer = threading.Timer(READY_SECONDS, self._process.kill)

@@ -18,9 +18,10 @@ from dnsnb.server.listeners import StreamListener, UdpListener, bind, bind_pair,
 class DnsPorts:
     """The listeners of an engine. Their addresses stay the same from the first opening on, also with port 0."""
 
-    def __init__(self, engine: Engine, settings: Settings) -> None:
+    def __init__(self, engine: Engine, settings: Settings, tls: ssl.SSLContext | None = None) -> None:
         self.engine = engine
         self.settings = settings
+        self.context = tls
         self.dns = ""
         self.tls: str | None = None
         self.is_open = False
@@ -36,9 +37,8 @@ class DnsPorts:
             opened += [UdpListener(self.engine, udp), StreamListener(self.engine, tcp)]
             dns, tls = _address(udp), None
             if settings.tls_dns is not None:
-                context = _tls_context(settings)
                 sock = bind(socket.SOCK_STREAM, *parse_address(self.tls or settings.tls_dns, "tls_dns"), "tls_dns")
-                opened.append(StreamListener(self.engine, sock, tls=context))
+                opened.append(StreamListener(self.engine, sock, tls=self.context))
                 tls = _address(sock)
             for listener in opened:
                 if isinstance(listener, StreamListener):
@@ -102,14 +102,3 @@ def _check_access(settings: Settings) -> None:
                 "would be reached from other machines, whom nothing lets ask; set allow_clients, such as 192.168.0.0/16"
             )
             raise SettingError(key, text, why)
-
-
-def _tls_context(settings: Settings) -> ssl.SSLContext:
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.set_alpn_protocols(["dot"])
-    try:
-        context.load_cert_chain(settings.tls_cert or "", settings.tls_key)
-    except (OSError, ssl.SSLError) as error:
-        why = f"not a certificate chain and its key in PEM ({error.strerror or error})"
-        raise SettingError("tls_cert", str(settings.tls_cert), why) from None
-    return context

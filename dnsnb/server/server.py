@@ -27,7 +27,9 @@ from dnsnb.drivers import Drivers
 from dnsnb.errors import SettingError
 from dnsnb.server import doh
 from dnsnb.server.auth import Tokens
+from dnsnb.server.certificate import Certificate, open_certificate
 from dnsnb.server.events import DNSEventService
+from dnsnb.server.http_port import IDLE_SECONDS, HttpPort
 from dnsnb.server.initial_lists import fill_lists
 from dnsnb.server.policy_keeper import PolicyKeeper
 from dnsnb.server.ports import DnsPorts, open_http_socket, watch_accepts
@@ -74,6 +76,7 @@ class Server:
         self.wall = wall
         self.error: str | None = None
         self.http_url = ""
+        self.certificate: Certificate | None = None
         self.cookie_name = "dnsnb"
         self.tokens = Tokens(wall=lambda: wall() / 1e9)
         self._token, _ = self.tokens.create(ADMIN, "admin", token=settings.token)
@@ -171,7 +174,10 @@ class Server:
         self._open_events()
         self.events.set_privacy(await asyncio.to_thread(open_privacy, settings))
         stack.push_async_callback(self.events.close)
-        self.ports = DnsPorts(self.engine, settings)
+        if settings.tls_http or settings.tls_dns is not None:
+            self.certificate = await asyncio.to_thread(open_certificate, settings, stack.callback)
+        dot = self.certificate.context("dot") if self.certificate is not None else None
+        self.ports = DnsPorts(self.engine, settings, dot)
         stack.callback(self._close_ports)
         no_room = "no file descriptors are left: new connections wait until others end"
         stack.callback(watch_accepts(lambda: self.events.notice("error", no_room, "accept")))
@@ -228,7 +234,7 @@ class Server:
     async def _open_http(self) -> None:
         sock, where = open_http_socket(self.settings)
         self._stack.callback(sock.close)
-        self.http_url = f"http://{where}"
+        self.http_url = f"{'https' if self.settings.tls_http else 'http'}://{where}"
         self.cookie_name = f"dnsnb_{sock.getsockname()[1]}"  # a browser keeps cookies by host, not by port
         runner = web.AppRunner(
             build_app(self, self.routes),
@@ -236,11 +242,15 @@ class Server:
             logger=http_logger(),
             handler_cancellation=True,
             shutdown_timeout=1.0,
+            keepalive_timeout=IDLE_SECONDS,
         )
         await runner.setup()
         self._stack.push_async_callback(runner.cleanup)
+        certificate = self.certificate if self.settings.tls_http else None
+        port = HttpPort(runner, certificate, self.settings.max_streams)
+        self._stack.callback(port.close)
         self._stack.push_async_callback(self.responder.close)
-        await web.SockSite(runner, sock).start()
+        await port.start(sock)
 
     def _close_ports(self) -> None:
         self.forwarder.abandon("the server stops")
@@ -271,6 +281,7 @@ class Server:
             "dns": self.dns_address,
             "tls_dns": self.ports.tls,
             "http": self.http_url,
+            "fingerprint": self.certificate.fingerprint if self.certificate is not None else None,
             "started": self._started,
             "upstreams": upstreams,
             "block_mode": self.engine.options.block.mode,

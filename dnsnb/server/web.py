@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 
 MAX_BODY = 4 << 20
 MAX_HEADER = 8190
+BODY_SECONDS = 60.0  # in which a body must be whole
 FAILURES_A_MINUTE = 30  # wrong tokens of one address, then 429
 
 #: A handler gives a dict (sent as JSON), None (204) or a response of its own.
@@ -119,8 +120,17 @@ class Gate:
                 raise CommandError(403, "forbidden", f"this needs a token of the role {route.role}")
             if route.role is not None:
                 _check_channels(request[GRANT], CHANNEL_OF.get(route.path))
-            if request.can_read_body and _content_type(request) != route.content_type:
+            if not request.can_read_body:
+                return await run(request)
+            if _content_type(request) != route.content_type:
                 raise CommandError(415, "bad_content_type", f"the body must be {route.content_type}")
+            timer = asyncio.get_running_loop().call_later(BODY_SECONDS, _hurry, request)
+            try:
+                return await run(request)
+            finally:
+                timer.cancel()
+
+        async def run(request: web.Request) -> web.StreamResponse:
             if not changes:
                 return _answer(await route.handler(self._server, request))
             # a change that has begun ends, although its client may leave: what is kept must be made and told
@@ -223,6 +233,12 @@ class Gate:
         """Wait for changes that have begun."""
         if self._changing:
             await asyncio.wait(self._changing, timeout=2)
+
+
+def _hurry(request: web.Request) -> None:
+    """End the wait for a body that drips in."""
+    if not request.content.is_eof():
+        request.content.set_exception(CommandError(408, "too_slow", f"the body took longer than {BODY_SECONDS:g} s"))
 
 
 def _worth_logging(record: logging.LogRecord) -> bool:
