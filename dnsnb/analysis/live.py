@@ -10,7 +10,7 @@ from dnsnb.analysis.bursts import Bursts
 from dnsnb.analysis.domains import Domains, Leaks, NameFeatures
 from dnsnb.analysis.newly_seen import NewlySeen
 from dnsnb.analysis.streaming import State, Stream
-from dnsnb.analysis.traffic_states import CacheHits, Latencies, Rates, Rcodes, Tops
+from dnsnb.analysis.traffic_states import CacheHits, Latencies, Nonexistent, Rates, Rcodes, Tops
 from dnsnb.analysis.tunnels import Tunnels
 
 #: analysis -> what makes the state of its incremental twin, by the same parameters
@@ -23,6 +23,7 @@ TWINS: dict[str, Callable[..., State]] = {
     "leaks": Leaks,
     "name_features": NameFeatures,
     "newly_seen": NewlySeen,
+    "nxdomain": Nonexistent,
     "rate": Rates,
     "rcodes": Rcodes,
     "top": Tops,

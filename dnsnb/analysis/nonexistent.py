@@ -26,7 +26,12 @@ def nxdomain(frame: Any, by: str | None = None) -> Result:
     >>> bool(found["other_answered"] <= found["answered"])
     True
     """
-    groups = _answered(frame, by)
+    return nxdomain_result(_answered(frame, by), by)
+
+
+def nxdomain_result(groups: pd.DataFrame, by: str | None) -> Result:
+    """Return `rows`, `answered` and `nxdomain` by client, name and `by` as the result of `nxdomain`."""
+    groups = _judged(groups)
     groups["group"] = "all" if by is None else groups[by]
     for habit in HABITS:
         groups[habit] = groups["answered"].where(groups["habit"] == habit, 0)
@@ -58,7 +63,7 @@ def search_suffixes(frame: Any, n: int = 20) -> Result:
     """
     if n < 1:
         raise ValueError(f"n: {n!r}: must be at least 1")
-    groups = _answered(frame, None)
+    groups = _judged(_answered(frame, None))
     total = int(groups["rows"].sum())
     groups = groups[(groups["habit"] == "search_suffix") & (groups["nxdomain"] > 0)]
     found = groups.groupby("suffix", as_index=False).agg(
@@ -71,7 +76,7 @@ def search_suffixes(frame: Any, n: int = 20) -> Result:
 
 
 def _answered(frame: Any, by: str | None) -> pd.DataFrame:
-    """Return `rows`, `answered` and `nxdomain` by client, name and `by`, each with its `habit` and `suffix`."""
+    """Return `rows`, `answered` and `nxdomain` by client, name and `by`, by the frame's own engine."""
     asker = "client" in columns_of(frame)
     keys = [*(["client"] if asker else []), "qname", *([by] if by and by not in ("client", "qname") else [])]
     rows = lazy(frame, "rcode", *keys, *([by] if by == "client" else []))
@@ -82,8 +87,11 @@ def _answered(frame: Any, by: str | None) -> pd.DataFrame:
     sums = [nw.col(name).sum() for name in ("answered", "nxdomain")]
     groups = collected(rows.group_by(*keys).agg(nw.len().alias("rows"), *sums))
     groups = groups.sort_values(keys, ignore_index=True)
-    if not asker:
-        groups["client"] = ""
+    return groups if asker else groups.assign(client="")
+
+
+def _judged(groups: pd.DataFrame) -> pd.DataFrame:
+    """Return the groups with the `habit` of each, and the `suffix` that a search list hung on it."""
     askers = groups["client"].fillna("").tolist()
     asked: dict[Any, set[Any]] = {}
     for client, qname in zip(askers, groups["qname"], strict=True):
@@ -93,8 +101,7 @@ def _answered(frame: Any, by: str | None) -> pd.DataFrame:
         habit, suffix = _habit(qname, asked[client] if missing else set())
         habits.append(habit)
         suffixes.append(suffix)
-    groups["habit"], groups["suffix"] = habits, suffixes
-    return groups
+    return groups.assign(habit=habits, suffix=pd.Series(suffixes, groups.index, dtype="str"))
 
 
 def _habit(qname: Any, asked: set[Any]) -> tuple[str, str | None]:

@@ -23,11 +23,25 @@ class State(Protocol):
     `result()` is what the batch analysis gives for the same rows, within the error that the state's docstring states.
     """
 
-    analysis: str  #: name of the batch analysis
-    params: dict[str, Any]  #: what it was made with: only states of equal parameters can be added
-    needs: tuple[str, ...]  #: columns that a row must have
-    takes: tuple[str, ...]  #: columns that it uses when they are there; `add` gets them always, null where they aren't
-    dropped: int  #: what its limits folded or left out (rows)
+    @property
+    def analysis(self) -> str:
+        """Name of the batch analysis."""
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """What it was made with: only states of equal parameters can be added."""
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Columns that a row must have."""
+
+    @property
+    def takes(self) -> tuple[str, ...]:
+        """Columns that it uses when they are there; `add` gets them always, null where they aren't."""
+
+    @property
+    def dropped(self) -> int:
+        """Rows that its limits folded together or left out."""
 
     def add(self, rows: pd.DataFrame) -> None:
         """Take a batch: a plain pandas frame of the columns named by `needs` and `takes`, texts as `str`."""

@@ -1,4 +1,4 @@
-"""What is kept of a stream for rate, top, rcodes, latency and cache_hits: counts that add up, each with a limit.
+"""What is kept of a stream for rate, top, rcodes, nxdomain, latency, cache_hits: counts that add up, each with a limit.
 
 The results are made by the batch analyses' own last step, so that both say the same.
 """
@@ -6,6 +6,7 @@ The results are made by the batch analyses' own last step, so that both say the 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -15,6 +16,7 @@ from dnsnb.analysis.folding import OTHER, free_label
 from dnsnb.analysis.latency import PERCENTILES, latency_result, latency_rows
 from dnsnb.analysis.memory import COUNTED, cache_hits_result
 from dnsnb.analysis.native import collected, window_us
+from dnsnb.analysis.nonexistent import nxdomain_result
 from dnsnb.analysis.result import Result
 from dnsnb.analysis.sketches import Distinct, Frequent, Percentiles
 from dnsnb.analysis.traffic import rate_result, rcodes_result, top_result
@@ -273,6 +275,50 @@ class CacheHits:
         table: dict[str, list[int]] = {"window": list(self.windows)}
         table |= {s: [counts[s] for counts in self.windows.values()] for s in COUNTED}
         return cache_hits_result(pd.DataFrame(table, dtype="int64"), self.every)
+
+
+class Nonexistent:
+    """`nxdomain`, exact for the first `limit` pairs of client and name; later ones count as names of no habit."""
+
+    analysis = "nxdomain"
+
+    def __init__(self, by: str | None = None, limit: int = 200_000) -> None:
+        self.params = {"by": by, "limit": limit}
+        self.by, self.limit = by, limit
+        self.more = [by] if by and by not in ("client", "qname") else []
+        self.needs: tuple[str, ...] = ("rcode", "qname", *self.more)
+        self.takes: tuple[str, ...] = ("client",)
+        self.dropped = 0
+        self.groups: dict[tuple[Any, ...], list[int]] = {}  # rows, answered, NXDOMAIN
+
+    def add(self, rows: pd.DataFrame) -> None:
+        """Take a batch."""
+        keys = zip(*(plain(rows[name]) for name in ("client", "qname", *self.more)), strict=True)
+        for key, rcode in zip(keys, plain(rows["rcode"]), strict=True):
+            self._count(key, (1, int(rcode is not None), int(rcode == "NXDOMAIN")))
+
+    def absorb(self, other: Self) -> None:
+        """Take what another has counted."""
+        self.dropped += other.dropped
+        for key, counts in other.groups.items():
+            self._count(key, counts)
+
+    def _count(self, key: tuple[Any, ...], counts: Sequence[int]) -> None:
+        if key not in self.groups and len(self.groups) >= self.limit:
+            self.dropped += counts[0]
+            key = (key[0] if self.by == "client" else None, None, *key[2:])
+        mine = self.groups.setdefault(key, [0, 0, 0])
+        for place, count in enumerate(counts):
+            mine[place] += count
+
+    def result(self) -> Result:
+        """Return the ratios now."""
+        names = ["client", "qname", *self.more]
+        groups = pd.DataFrame(list(self.groups), columns=names).astype(dict.fromkeys(names, "str"))
+        counts = np.array(list(self.groups.values()), "int64").reshape(-1, 3)
+        for place, name in enumerate(("rows", "answered", "nxdomain")):
+            groups[name] = counts[:, place]
+        return nxdomain_result(groups, self.by)
 
 
 def plain(values: pd.Series) -> list[Any]:

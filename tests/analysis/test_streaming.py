@@ -40,6 +40,7 @@ ROWS = st.lists(ROW, max_size=25)
 TRIED: dict[str, list[dict[str, Any]]] = {
     "cache_hits": [{}, {"every": "1min"}],
     "latency": [{}, {"by": "hour"}, {"by": None, "answered_by": "memory"}],
+    "nxdomain": [{}, {"by": "client"}, {"by": "qtype"}],
     "rate": [{}, {"every": "1min", "by": "qname", "most": 2}, {"every": "10s", "by": "status"}],
     "rcodes": [{}],
     "top": [{}, {"column": "client"}, {"column": "qtype", "n": 1}],
