@@ -26,7 +26,7 @@ BLOCK_MODES = [
 ]
 PAUSES = [("in force", 0), ("pause 1 minute", 60), ("pause 5 minutes", 300), ("pause half an hour", 1800)]
 PAUSED = -1  # the value of `pause` while lists rest
-_WIDE = {"description_width": "110px"}
+_WIDE = {"description_width": "100px"}
 
 
 class Controls(ipywidgets.VBox):
@@ -44,9 +44,7 @@ class Controls(ipywidgets.VBox):
     def __init__(self, session: Any) -> None:
         self.session = session
         self.running = ipywidgets.ToggleButtons(
-            options=[("Running", True), ("Stopped", False)],
-            description="DNS server",
-            style={"button_width": "90px", **_WIDE},
+            options=[("Running", True), ("Stopped", False)], style={"button_width": "90px"}
         )
         self.block_mode = ipywidgets.Dropdown(options=BLOCK_MODES, description="Blocked names", style=_WIDE)
         self.pause = ipywidgets.Dropdown(options=PAUSES, value=0, description="Lists are", style=_WIDE)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import anywidget
+import ipywidgets
 import traitlets
 
 from dnsnb.notebook.assets import packed, style
@@ -65,7 +66,9 @@ class Dashboard(anywidget.AnyWidget):
                 "height": height,
                 "commands": commands_of(session),
                 "about": str(getattr(session, "about", "")),
-            }
+            },
+            # in an HBox views share the width; by itself a view would shrink to nothing there
+            layout=ipywidgets.Layout(width="100%", min_width="160px", flex="1 1 auto"),
         )
         self.on_msg(self._enqueue)
         self._feed = loop().attach(session, self)

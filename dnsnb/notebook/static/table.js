@@ -8,7 +8,7 @@ const POINTED = 3000; // ms
 
 export const COLUMNS = [
   { key: "time", label: "time", width: 112, keep: true, show: (r) => clock(r.time), title: (r) => `${day(r.time)} ${clock(r.time)}` },
-  { key: "client", label: "client", width: 116, show: (r) => plain(r.client_name || r.client), title: (r) => plain([r.client_name, r.client].filter(Boolean).join(" · ")) },
+  { key: "client", label: "client", width: 108, show: (r) => plain(r.client_name || r.client), title: (r) => plain([r.client_name, r.client].filter(Boolean).join(" · ")) },
   { key: "qname", label: "name", grow: 3, keep: true, show: (r) => plain(r.qname), title: (r) => plain(r.qname), cut: true },
   { key: "qtype", label: "type", width: 62, show: (r) => plain(r.qtype) },
   { key: "status", label: "status", width: 88, keep: true, show: (r) => plain(r.status), mark: true },
@@ -104,9 +104,18 @@ export class Table {
   sizeColumns() {
     const cols = this.table.querySelectorAll("col");
     COLUMNS.forEach((c, i) => c.width && (cols[i].style.width = `${c.width}px`));
-    const grow = COLUMNS.reduce((sum, c) => sum + (c.grow || 0), 0);
-    const fixed = COLUMNS.reduce((sum, c) => sum + (c.width || 0), 0);
-    COLUMNS.forEach((c, i) => c.grow && (cols[i].style.width = `calc((100% - ${fixed}px) * ${c.grow / grow})`));
+    this.cols = cols;
+  }
+
+  /** Share what the fixed columns leave among those that grow; a fixed table takes no calc() for that. */
+  share() {
+    const whole = this.scroller.clientWidth;
+    if (!whole || whole === this.shared) return;
+    this.shared = whole;
+    const there = COLUMNS.map((c, i) => [c, i]).filter(([, i]) => this.headCells[i].offsetWidth);
+    const rest = whole - there.reduce((sum, [c]) => sum + (c.width || 0), 0);
+    const parts = there.reduce((sum, [c]) => sum + (c.grow || 0), 0);
+    for (const [c, i] of there) if (c.grow) this.cols[i].style.width = `${Math.max(60, Math.floor((rest * c.grow) / parts))}px`;
   }
 
   /** Show these rows of the store (seqs in display order); `total` when they are only the newest of so many. */
@@ -176,6 +185,7 @@ export class Table {
   }
 
   measure() {
+    this.share();
     const wide = this.headCells[2].offsetWidth;
     const room = wide ? Math.max(18, Math.floor((wide - 14) / 7.3)) : 48;
     if (room !== this.nameRoom) {

@@ -101,7 +101,8 @@ export function mount(el, desk, options = {}) {
   root.append(warn.el);
   if (has("chart")) root.append(h("div", { class: "dnsnb-charthead" }, windows, pause, h("span", { class: "dnsnb-gap" }), legend, quantiles), chart.el);
   if (has("bars")) root.append(h("div", { class: "dnsnb-heads" }, ...heads.map((b) => b.el)));
-  if (has("table") || has("bars") || has("chart")) root.append(h("div", { class: "dnsnb-filter" }, chips, copy, h("span", { class: "dnsnb-gap" }), rowsSaid, has("table") ? filtering : null, has("table") ? search : null));
+  const filterLine = h("div", { class: "dnsnb-filter" }, chips, copy, h("span", { class: "dnsnb-gap" }), rowsSaid, has("table") ? filtering : null, has("table") ? search : null);
+  if (has("table") || has("bars") || has("chart")) root.append(filterLine);
   if (has("table")) root.append(table.el, detail.el);
   if (has("controls")) {
     const pausing = pauseControl(desk, status.complain);
@@ -208,6 +209,7 @@ export function mount(el, desk, options = {}) {
       ]).filter(Boolean),
     );
     copy.hidden = s.empty;
+    filterLine.hidden = s.empty && !has("table"); // a chart or bars alone say nothing while nothing is chosen
     if (s.empty) chips.append(h("span", { class: "dnsnb-muted" }, "all queries"));
   };
 
