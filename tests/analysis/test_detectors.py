@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +128,22 @@ def test_without_a_past_all_is_new_and_says_so() -> None:
     assert "nothing is known from before" in found.read_as
     known = pd.DataFrame({"domain": ["new.test"], "first": [BASE - 9 * DAY * SECOND], "last": [BASE]})
     assert set(analysis.newly_seen(as_kind(seen(), "pandas"), known, "12h")["domain"]) == {"newest.test"}
+
+
+@settings(max_examples=6)
+@given(st.lists(st.tuples(st.integers(0, 72), st.sampled_from("abcdef")), min_size=1, max_size=30), st.integers(0, 72))
+def test_a_store_remembers_what_one_log_would_tell(rows: list[tuple[int, str]], cut: int) -> None:
+    """A log given in two parts, one after the other, makes the same domains new as the whole does."""
+    asked = [(hour * HOUR, "c", f"www.{name}.test") for hour, name in sorted(rows)]
+    parts = [p for p in ([r for r in asked if r[0] < cut * HOUR], [r for r in asked if r[0] >= cut * HOUR]) if p]
+    with tempfile.TemporaryDirectory() as folder:
+        for part in parts:
+            last = analysis.newly_seen(
+                as_kind(table(part, "time", "client", "qname"), "pandas"), f"{folder}/s.db", "12h"
+            )
+    whole = analysis.newly_seen(as_kind(table(asked, "time", "client", "qname"), "pandas"), within="12h")
+    names = {row[2][4:] for row in parts[-1]}
+    assert set(last["domain"]) == set(whole["domain"]) & names
 
 
 def test_a_store_that_is_none_is_named(tmp_path: Path) -> None:
