@@ -44,7 +44,8 @@ AT_START = frozenset(
     {
         "name", "dns", "http", "tls_http", "tls_dns", "tls_cert", "tls_key", "routes", "blacklist", "whitelist",
         "lists", "list_folders", "list_networks", "clients", "groups", "records", "hosts_files", "zone_files",
-        "journal_limit", "allow_remote", "doh_open", "heartbeat_seconds", "max_streams", "replay_events", "replay_bytes",
+        "journal_limit", "allow_remote", "doh_open", "heartbeat_seconds", "max_streams", "replay_events",
+        "replay_bytes",
     }
 )  # fmt: skip
 #: settings that only the one who starts the server can give

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -57,7 +58,13 @@ def upstream(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 async def server(upstream: int, certificate: tuple[Path, Path]) -> AsyncIterator[Server]:
     cert, key = certificate
     async with Server(
-        upstreams=[f"127.0.0.1:{upstream}"], blacklist=["ads.test"], tls_dns="127.0.0.1:0", tls_cert=cert, tls_key=key
+        upstreams=[f"127.0.0.1:{upstream}"],
+        blacklist=["ads.test"],
+        tls_dns="127.0.0.1:0",
+        tls_cert=cert,
+        tls_key=key,
+        tls_http=True,
+        doh_open=True,
     ) as running:
         yield running
 
@@ -119,6 +126,33 @@ async def test_kdig_over_tls(server: Server, certificate: tuple[Path, Path]) -> 
     assert "2001:db8::10" in out
     wrong = await run("kdig", *tls[:-1], "+tls-hostname=else.where", "+retry=0", "www.peer.test")
     assert "192.0.2.10" not in wrong
+
+
+@pytest.mark.parametrize("how", ["+https", "+https-get"])
+async def test_kdig_over_https(server: Server, certificate: tuple[Path, Path], how: str) -> None:
+    port = server.http_url.rpartition(":")[2]
+    tls = ("@127.0.0.1", "-p", port, how, f"+tls-ca={certificate[0]}", "+tls-hostname=localhost")
+    out = await run("kdig", *tls, "+keepopen", "+short", "www.peer.test", "A", "x.ads.test", "A")
+    assert out.split() == ["192.0.2.10", "0.0.0.0"]
+    wrong = await run("kdig", *tls[:-1], "+tls-hostname=else.where", "+retry=0", "www.peer.test")
+    assert "192.0.2.10" not in wrong
+
+
+@pytest.mark.parametrize("how", ["+https-get", "+https-post"])
+async def test_dig_over_https(server: Server, how: str) -> None:
+    port = server.http_url.rpartition(":")[2]
+    assert await run("dig", "@127.0.0.1", "-p", port, how, "+short", "www.peer.test") == "192.0.2.10\n"
+
+
+@pytest.mark.parametrize("post", [True, False])
+async def test_dnspython_over_tls_and_https(server: Server, certificate: tuple[Path, Path], post: bool) -> None:
+    trusted = ssl.create_default_context(cafile=str(certificate[0]))
+    query = dns.message.make_query("www.peer.test", "A", use_edns=0)
+    reply = await dns.asyncquery.https(query, f"{server.http_url}/dns-query", timeout=5, verify=trusted, post=post)
+    assert "192.0.2.10" in str(reply.answer)
+    host, _, port = server.status()["tls_dns"].rpartition(":")
+    tls = await dns.asyncquery.tls(query, host, 5, int(port), ssl_context=trusted, server_hostname="localhost")
+    assert tls.answer == reply.answer
 
 
 async def test_plain_dns_to_the_tls_port_is_closed(server: Server) -> None:

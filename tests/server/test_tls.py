@@ -1,0 +1,314 @@
+"""HTTPS on the API's port: certificates, who trusts them, HTTP/2, and clients that take their time."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import os
+import socket
+import ssl
+import sys
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import h2.config
+import h2.connection
+import h2.events
+import pytest
+
+import dnsnb
+from dnsnb.config import Settings
+from dnsnb.dns.wire import make_query
+from dnsnb.errors import CommandError, NotConnected, SettingError
+from dnsnb.server import Server, http2, http_port, web
+from dnsnb.server.certificate import Certificate, fingerprint_of, make_certificate, open_certificate
+
+QUERY = make_query(b"\3www\7example\3org\0", 1)
+DNS = "application/dns-message"
+
+
+def own(folder: Path | None, **settings: Any) -> Certificate:
+    ends: list[Any] = []
+    made = open_certificate(Settings(folder=folder, **settings), ends.append)
+    for end in ends:
+        end()
+    return made
+
+
+def test_a_self_made_certificate_is_kept_for_the_owner_alone(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        first = own(tmp_path / "data")
+    finally:
+        os.umask(before)
+    assert {p.stat().st_mode & 0o777 for p in (first.cert, first.key)} == {0o600}
+    assert own(tmp_path / "data").fingerprint == first.fingerprint
+    other = own(tmp_path / "data", http_hosts=["dns.home.arpa"])
+    assert other.fingerprint != first.fingerprint  # it must be for the new name too
+    assert own(tmp_path / "data").fingerprint == other.fingerprint
+    passing = own(None)
+    assert not passing.cert.exists()  # nothing is left behind
+
+
+def test_without_the_extra_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(sys.modules, "cryptography", None)
+    with pytest.raises(SettingError, match=r"dnsnb\[tls\]") as error:
+        own(tmp_path)
+    assert error.value.setting == "tls_cert"
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> tuple[Path, Path]:
+    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    make_certificate(cert, key, ["localhost", "127.0.0.1"])
+    return cert, key
+
+
+@pytest.fixture
+async def server(upstream: Any, files: tuple[Path, Path]) -> AsyncIterator[Server]:
+    async with Server(
+        upstreams=[upstream.address], tls_http=True, tls_cert=files[0], tls_key=files[1], blacklist=["ads.test"]
+    ) as running:
+        yield running
+
+
+async def test_dns_over_https_by_get_and_post(server: Server, files: tuple[Path, Path]) -> None:
+    where = f"{server.http_url}/dns-query"
+    assert where.startswith("https://")
+    connector = aiohttp.TCPConnector(ssl=ssl.create_default_context(cafile=str(files[0])))
+    token = {"Authorization": f"Bearer {server.token}"}
+    async with aiohttp.ClientSession(connector=connector) as session:
+        text = base64.urlsafe_b64encode(QUERY).rstrip(b"=").decode()
+        async with session.get(where, params={"dns": text}, headers=token) as response:
+            assert (await response.read())[7] >= 1
+        async with session.post(where, data=QUERY, headers={"Content-Type": DNS, **token}) as response:
+            assert (await response.read())[7] >= 1
+        async with session.post(where, data=QUERY, headers={"Content-Type": DNS}) as response:
+            assert response.status == 401
+
+
+def test_a_session_over_https(tmp_path: Path) -> None:
+    with dnsnb.start("tls", tls_http=True, upstreams=["192.0.2.53"], folder=tmp_path) as session:
+        url, token, fingerprint = session.client.url, session.token, session.status["fingerprint"]
+        assert url.startswith("https://")
+        assert token is not None
+        with dnsnb.connect(url, token, ca=str(tmp_path / "tls-cert.pem")) as other:
+            other.block("ads.test")
+            assert other.client.sse.is_connected
+        shown = ":".join(fingerprint.upper()[n : n + 2] for n in range(0, 64, 2))
+        with dnsnb.connect(url, token, fingerprint=f"SHA256:{shown}") as other:
+            assert other.query("ads.test").addresses == ["0.0.0.0"]
+        with pytest.raises(NotConnected, match="not trusted"):
+            dnsnb.connect(url, token)
+        with pytest.raises(NotConnected, match="another one"):
+            dnsnb.connect(url, token, fingerprint="00" * 32)
+        with pytest.raises(SettingError, match="64 hexadecimal"):
+            dnsnb.connect(url, token, fingerprint="00")
+        with pytest.raises(SettingError, match="not a PEM file"):
+            dnsnb.connect(url, token, ca=str(tmp_path / "nowhere.pem"))
+
+
+async def hello(server: Server, session: Any = None) -> tuple[bytes, Any, bool]:
+    """The certificate that a new connection sees, its session, and whether it was resumed."""
+
+    def shake() -> tuple[bytes, Any, bool]:
+        context = ssl._create_unverified_context() if session is None else session[0]
+        host, _, port = server.http_url.rpartition("/")[2].rpartition(":")
+        plain = socket.create_connection((host, int(port)), 5)
+        with context.wrap_socket(plain, session=session and session[1]) as tls:
+            tls.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            while tls.recv(65536):
+                pass
+            return tls.getpeercert(True) or b"", (context, tls.session), bool(tls.session_reused)
+
+    return await asyncio.to_thread(shake)
+
+
+async def test_sessions_are_resumed(server: Server) -> None:
+    _, session, resumed = await hello(server)
+    assert not resumed
+    assert (await hello(server, session))[2]
+
+
+async def test_a_renewed_certificate_is_taken_up(server: Server, files: tuple[Path, Path]) -> None:
+    cert, key = files
+    first, _, _ = await hello(server)
+    assert server.certificate is not None
+    server.certificate._clock = lambda: float("inf")
+    good = cert.read_bytes()
+    cert.write_text("half a fi")
+    await hello(server)
+    assert (await hello(server))[0] == first  # what can't be read changes nothing
+    cert.write_bytes(good)
+    make_certificate(cert, key, ["localhost"])
+    server.certificate._looked = 0.0
+    await hello(server)
+    assert (await hello(server))[0] != first
+    assert server.status()["fingerprint"] == fingerprint_of(cert)
+
+
+# --- HTTP/2 ---
+
+
+class Second:
+    """A client that speaks HTTP/2 and nothing else."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+        self.h2 = h2.connection.H2Connection(h2.config.H2Configuration(header_encoding="utf-8"))
+        self.h2.initiate_connection()
+
+    def ask(self, method: str = "GET", path: str = "", body: bytes = b"", **headers: str) -> int:
+        stream = self.h2.get_next_available_stream_id()
+        path = path or "/dns-query?dns=" + base64.urlsafe_b64encode(QUERY).rstrip(b"=").decode()
+        pairs = [(":method", method), (":path", path), (":scheme", "https"), (":authority", "localhost")]
+        pairs += [(name.replace("_", "-"), value) for name, value in headers.items()]
+        self.h2.send_headers(stream, pairs, end_stream=not body)
+        while body:
+            room = min(self.h2.local_flow_control_window(stream), self.h2.max_outbound_frame_size)
+            self.h2.send_data(stream, body[:room], end_stream=len(body) <= room)
+            body = body[room:]
+        self.writer.write(self.h2.data_to_send())
+        return stream
+
+    async def answers(self, count: int) -> dict[int, tuple[int, bytes]]:
+        """Status (0: reset, with the reason as body) and body by stream."""
+        found: dict[int, tuple[int, bytes]] = {}
+        status, bodies, ended = {}, {}, set()
+        async with asyncio.timeout(10):
+            while len(ended) < count and (data := await self.reader.read(65536)):
+                for event in self.h2.receive_data(data):
+                    if isinstance(event, h2.events.ResponseReceived):
+                        status[event.stream_id] = int(dict(event.headers)[":status"])
+                    elif isinstance(event, h2.events.DataReceived):
+                        bodies[event.stream_id] = bodies.get(event.stream_id, b"") + event.data
+                        self.h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
+                    elif isinstance(event, h2.events.StreamReset):
+                        ended.add(event.stream_id)
+                        bodies[event.stream_id] = str(int(event.error_code)).encode()
+                    elif isinstance(event, h2.events.StreamEnded):
+                        ended.add(event.stream_id)
+                self.writer.write(self.h2.data_to_send())
+        for stream in ended:
+            found[stream] = (status.get(stream, 0), bodies.get(stream, b""))
+        return found
+
+
+@contextlib.asynccontextmanager
+async def second(server: Server) -> AsyncIterator[Second]:
+    context = ssl._create_unverified_context()
+    context.set_alpn_protocols(["h2"])
+    host, _, port = server.http_url.rpartition("/")[2].rpartition(":")
+    reader, writer = await asyncio.open_connection(host, int(port), ssl=context)
+    try:
+        yield Second(reader, writer)
+    finally:
+        writer.close()
+
+
+async def test_http2_goes_through_the_same_gate(server: Server) -> None:
+    async with second(server) as client:
+        token = {"authorization": f"Bearer {server.token}"}
+        kinds = {
+            client.ask(**token): 200,
+            client.ask("POST", "/dns-query", QUERY, content_type=DNS, **token): 200,
+            client.ask("POST", "/dns-query", QUERY, content_type="text/plain", **token): 415,
+            client.ask("PUT", "/dns-query", QUERY, content_type=DNS, **token): 405,
+            client.ask("GET", "/dns-query?dns=x*", **token): 400,
+            client.ask(): 401,
+            client.ask(origin="https://evil.example", **token): 403,
+            client.ask(path="/api/dns/status", **token): 0,
+        }
+        found = await client.answers(len(kinds))
+    assert {stream: status for stream, (status, _) in found.items()} == kinds
+    streams = list(kinds)
+    assert found[streams[0]][1][7] >= 1
+    assert found[streams[0]][1] == found[streams[1]][1]
+    assert found[streams[-1]][1] == b"13"  # HTTP_1_1_REQUIRED
+
+
+async def test_http2_bodies_and_answers_are_bounded(server: Server) -> None:
+    async with second(server) as client:
+        stream = client.ask(
+            "POST", "/dns-query", bytes(60_000), content_type=DNS, authorization=f"Bearer {server.token}"
+        )
+        assert (await client.answers(1))[stream][0] in (200, 400)
+    async with second(server) as client:  # rapid reset
+        with contextlib.suppress(ConnectionError, TimeoutError):
+            for _ in range(http2.MAX_RESETS + 50):
+                stream = client.ask(authorization=f"Bearer {server.token}")
+                client.h2.reset_stream(stream)
+            client.writer.write(client.h2.data_to_send())
+            async with asyncio.timeout(10):
+                while await client.reader.read(65536):
+                    pass
+    async with second(server) as client:
+        client.writer.write(b"\0\xff\xff" * 1000)  # no HTTP/2
+        async with asyncio.timeout(10):
+            with contextlib.suppress(ConnectionError):
+                while await client.reader.read(65536):
+                    pass
+    async with second(server) as client:
+        stream = client.ask(authorization=f"Bearer {server.token}")
+        assert (await client.answers(1))[stream][0] == 200
+
+
+# --- those who take their time ---
+
+
+async def test_headers_that_drip_in_are_hung_up_on(upstream: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from dnsnb.server import server as server_module
+
+    monkeypatch.setattr(server_module, "IDLE_SECONDS", 0.3)
+    async with Server(upstreams=[upstream.address]) as running:
+        host, _, port = running.http_url.rpartition("/")[2].rpartition(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\n")
+        end = asyncio.ensure_future(reader.read())
+        async with asyncio.timeout(5):
+            while not (await asyncio.wait([end], timeout=0.05))[0]:
+                writer.write(b"X: y\r\n")
+        assert isinstance(end.exception(), ConnectionError) or end.result() == b""
+        writer.close()
+
+
+async def test_a_body_that_drips_in_is_refused(api: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(web, "BODY_SECONDS", 0.2)
+    host, _, port = api.server.http_url.rpartition("/")[2].rpartition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(
+        b"POST /api/dns/blacklist HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        b"Content-Length: 100\r\nAuthorization: Bearer " + api.server.token.encode() + b"\r\n\r\n{"
+    )
+    async with asyncio.timeout(5):
+        assert b" 408 " in await reader.readline()
+    writer.close()
+
+
+async def test_a_crowd_of_connections_leaves_the_api_reachable(upstream: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_port, "SPARE_CONNECTIONS", 2)
+    async with Server(upstreams=[upstream.address], max_streams=1) as running:
+        host, _, port = running.http_url.rpartition("/")[2].rpartition(":")
+        crowd = [await asyncio.open_connection(host, int(port)) for _ in range(3)]
+        reader, writer = await asyncio.open_connection(host, int(port))
+        with contextlib.suppress(ConnectionError):
+            async with asyncio.timeout(5):
+                assert await reader.read() == b""  # one too many
+        for _, one in [*crowd, (reader, writer)]:
+            one.close()
+
+
+def test_a_token_that_may_not_read_the_log_connects_at_once() -> None:
+    with dnsnb.start("scoped", upstreams=["192.0.2.53"]) as session:
+        token = session.client.add_token("status", "viewer", ["dns/status", "dns/log/event"])
+        began = time.monotonic()
+        with dnsnb.connect(session.client.url, token) as other:
+            assert time.monotonic() - began < 3
+            assert other.status["running"]
+            with pytest.raises(CommandError):
+                other.block("ads.test")
