@@ -6,7 +6,7 @@ READY := $(VENV)/.ready-dev
 SECONDS ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test check bench bench-dns bench-formats bench-analysis demo fuzz drill build clean
+.PHONY: help lab test test-plain check bench bench-dns bench-formats bench-analysis demo fuzz drill build clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -29,6 +29,9 @@ check: $(READY)  ## the one gate: ruff, format, types, tests
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
+
+test-plain: $(READY)  ## run the tests with every fast path off: the same results
+	DNSNB_PLAIN=1 $(BIN)/python -m pytest
 
 drill: $(READY)  ## kill -9 a server that writes, 50 times over; flood the view; 50 stalled readers for a minute
 	DRILL=50 $(BIN)/python -m pytest -q tests/server/test_kill.py

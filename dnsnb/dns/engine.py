@@ -180,7 +180,7 @@ class Engine:
 
     def _decide(self, message: bytes, client: str, transport: str, peer: Peer) -> bytes | None:
         try:
-            query = read_query(message)
+            query = read_query(message, plain=self.options.fast_paths)
         except BadQuery as bad:
             return self.replies.bad(message, bad.reply, client, transport, peer)
         self.replies.key = message[2:]

@@ -105,7 +105,7 @@ class BadQuery(Exception):  # noqa: N818 - an answer, not an error: `reply` is w
         self.reply = reply
 
 
-def read_query(wire: bytes) -> Query:
+def read_query(wire: bytes, *, plain: bool = True) -> Query:
     """Return the query in a message, or raise BadQuery with the answer that the RFCs ask for.
 
     Responses are dropped (RFC 8906); other opcodes get NOTIMP; what can't be read FORMERR (RFC 1035 4.1.1, 9619);
@@ -114,10 +114,10 @@ def read_query(wire: bytes) -> Query:
     length = len(wire)
     if length < 12:
         raise BadQuery(b"")
-    if wire[2:12] in _PLAIN_HEADS:
-        plain = _read_plain(wire, length)
-        if plain is not None:
-            return plain
+    if plain and wire[2:12] in _PLAIN_HEADS:
+        query = _read_plain(wire, length)
+        if query is not None:
+            return query
     _, flags, qdcount, ancount, nscount, arcount = _HEADER.unpack_from(wire)
     if flags & 0x8000:
         raise BadQuery(b"")
@@ -168,7 +168,7 @@ def _read_plain(wire: bytes, length: int) -> Query | None:
     at = 12
     try:
         while label := wire[at]:
-            if label > 63:
+            if label > 63 or at > 266:
                 return None
             at += label + 1
     except IndexError:

@@ -1,6 +1,6 @@
 """Many datagrams a system call: `recvmmsg` and `sendmmsg` of Linux through ctypes, into memory that is laid out once.
 
-Knows sockets only. `supported()` says whether this machine has them; everybody else uses plain sockets.
+Knows sockets and options only. `supported()` says whether this machine has them; everybody else uses plain sockets.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import socket
 import sys
 from functools import cache
 from typing import Any
+
+from dnsnb.dns.options import FAST_PATHS
 
 BATCH = 64
 SIZE = 4096  # octets a datagram; a longer query is cut, and then refused like any other that can't be read
@@ -52,8 +54,8 @@ def _calls() -> tuple[Any, Any] | None:
 
 
 def supported() -> bool:
-    """Whether this system has both calls, laid out as we know them (64-bit Linux)."""
-    return _calls() is not None
+    """Whether this system has both calls, laid out as we know them (64-bit Linux), and fast paths are on."""
+    return FAST_PATHS and _calls() is not None
 
 
 class Datagrams:

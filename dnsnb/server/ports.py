@@ -34,7 +34,7 @@ class DnsPorts:
         try:
             _check_access(settings)
             udp, tcp = bind_pair(*parse_address(self.dns or settings.dns, "dns"), "dns")
-            opened += [UdpListener(self.engine, udp), StreamListener(self.engine, tcp)]
+            opened += [UdpListener(self.engine, udp, batches=settings.fast_paths), StreamListener(self.engine, tcp)]
             dns, tls = _address(udp), None
             if settings.tls_dns is not None:
                 sock = bind(socket.SOCK_STREAM, *parse_address(self.tls or settings.tls_dns, "tls_dns"), "tls_dns")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from dnsnb.config import AT_HAND, AT_START, KEPT, Settings, read_kept
 from dnsnb.dns.blocking import BlockAnswer
 from dnsnb.dns.lists import BLACKLIST, WHITELIST
-from dnsnb.dns.options import EngineOptions
+from dnsnb.dns.options import FAST_PATHS, EngineOptions
 from dnsnb.dns.privacy import Privacy
 from dnsnb.dns.rebind import Rebinding
 from dnsnb.drivers.private import make_folder, write_whole
@@ -158,5 +158,5 @@ def engine_options(settings: Settings) -> EngineOptions:
         negative_cap=settings.negative_cap,
         serve_stale=settings.serve_stale,
         prefetch=settings.prefetch,
-        fast_paths=settings.fast_paths,
+        fast_paths=settings.fast_paths and FAST_PATHS,
     )
