@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 import narwhals as nw
@@ -94,7 +95,12 @@ class Beacons:
     ) -> None:
         self.params = _params(n, fewest, together_s, shortest_s, ignore) | {"events": events}
         self._events = Gathered(
-            ("client", "domain", "second"), ("octets",), ("ttl",), limit=events, worth=lambda table: table["second"]
+            ("client", "domain", "second"),
+            ("octets",),
+            ("ttl",),
+            limit=events,
+            worth=lambda table: table["second"],
+            reduce=partial(_events, ignore=self.params["ignore"]),
         )
 
     @property
@@ -102,7 +108,7 @@ class Beacons:
         return self._events.dropped
 
     def add(self, rows: pd.DataFrame) -> None:
-        self._events.add(_events(rows, self.params["ignore"]))
+        self._events.feed(rows)
 
     def absorb(self, other: Beacons) -> None:
         self._events.absorb(other._events)

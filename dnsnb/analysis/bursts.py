@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import narwhals as nw
@@ -69,14 +70,19 @@ class Bursts:
     ) -> None:
         self.params = _params(every, by, n, least, fewest, weight) | {"windows": windows}
         self.needs = ("time", *([by] if by else []))
-        self._counts = Gathered(("series", "window"), limit=windows, worth=lambda table: table["window"])
+        self._counts = Gathered(
+            ("series", "window"),
+            limit=windows,
+            worth=lambda table: table["window"],
+            reduce=partial(_counted, every=every, by=by),
+        )
 
     @property
     def dropped(self) -> int:
         return self._counts.dropped
 
     def add(self, rows: pd.DataFrame) -> None:
-        self._counts.add(_counted(rows, self.params["every"], self.params["by"]))
+        self._counts.feed(rows)
 
     def absorb(self, other: Bursts) -> None:
         self._counts.absorb(other._counts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 import narwhals as nw
@@ -74,7 +75,13 @@ class NewlySeen:
         self.params: dict[str, Any] = {"within": within, "n": n, "ignore": tuple(ignore), "pairs": pairs}
         self._known = read_seen(store)
         self._pairs = Gathered(
-            ("client", "domain"), (), ("first",), ("last",), limit=pairs, worth=lambda table: table["first"]
+            ("client", "domain"),
+            (),
+            ("first",),
+            ("last",),
+            limit=pairs,
+            worth=lambda table: table["first"],
+            reduce=partial(_reduced, ignore=self.params["ignore"]),
         )
 
     @property
@@ -82,7 +89,7 @@ class NewlySeen:
         return self._pairs.dropped
 
     def add(self, rows: pd.DataFrame) -> None:
-        self._pairs.add(_reduced(rows, self.params["ignore"]))
+        self._pairs.feed(rows)
 
     def absorb(self, other: NewlySeen) -> None:
         self._pairs.absorb(other._pairs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 import narwhals as nw
@@ -53,8 +54,7 @@ def tunnels(frame: Any, n: int | None = 20, *, least: float = 0.6, ignore: Itera
     [{'client': '127.0.2.30', 'domain': 'deep-current.example'}]
     """
     ignore = tuple(ignore)
-    groups = with_domains(_reduced(frame), ignore)
-    return _judged(groups, {"n": n, "least": least, "ignore": ignore})
+    return _judged(_by_name(frame, ignore), {"n": n, "least": least, "ignore": ignore})
 
 
 class Tunnels:
@@ -77,7 +77,13 @@ class Tunnels:
     ) -> None:
         self.params: dict[str, Any] = {"n": n, "least": least, "ignore": tuple(ignore), "names": names}
         self._groups = Gathered(
-            ("client", "domain", "qname"), _SUMS, ("first",), ("last",), limit=names, worth=_names_of_its_pair
+            ("client", "domain", "qname"),
+            _SUMS,
+            ("first",),
+            ("last",),
+            limit=names,
+            worth=_names_of_its_pair,
+            reduce=partial(_by_name, ignore=self.params["ignore"]),
         )
 
     @property
@@ -85,7 +91,7 @@ class Tunnels:
         return self._groups.dropped
 
     def add(self, rows: pd.DataFrame) -> None:
-        self._groups.add(with_domains(_reduced(rows), self.params["ignore"]))
+        self._groups.feed(rows)
 
     def absorb(self, other: Tunnels) -> None:
         self._groups.absorb(other._groups)
@@ -100,7 +106,7 @@ def _names_of_its_pair(table: pd.DataFrame) -> Any:
     return np.where(number < 20_000, size, 0)
 
 
-def _reduced(frame: Any) -> pd.DataFrame:
+def _by_name(frame: Any, ignore: tuple[str, ...]) -> pd.DataFrame:
     """Return a frame's rows by client and name: how often, of odd types, octets up and down, first and last time."""
     have = present(frame, *_TAKES)
     sums = {
@@ -117,7 +123,7 @@ def _reduced(frame: Any) -> pd.DataFrame:
     found["last"] = -found["last"]
     # where a source doesn't tell sizes: what a question of that name has at least
     found["up"] += found["bare"] * (found["qname"].str.len().astype("int64") + QUERY_OVERHEAD)
-    return found
+    return with_domains(found, ignore)
 
 
 def _judged(groups: pd.DataFrame, params: dict[str, Any]) -> Result:
