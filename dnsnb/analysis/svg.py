@@ -78,7 +78,7 @@ def paired(
     left = min(0.42 * width, 12 + 6.6 * max((min(len(n), 44) for n in names), default=0))
     values = [v for row in series.values() for v in row if v is not None and math.isfinite(v)]
     most = max(values, default=0) or 1
-    parts = [_legend(list(series), left, top - 10)]
+    parts = [_legend(list(series), left, top - 10, width - left - 100)]
     if unit:
         parts.append(f'<text x="{width - 8}" y="{top - 10}" text-anchor="end" opacity=".6">{escape(unit)}</text>')
     for number, name in enumerate(names):
@@ -167,7 +167,7 @@ def stacked(
                     f'height="{value / most * plot:.2f}" fill="{_colour(name, index)}"/>'
                 )
             base += value
-    parts.append(_legend(list(series), left, 38 if title else 18))
+    parts.append(_legend(list(series), left, 38 if title else 18, width - left - 100))
     return _drawing(width, top + plot + bottom, title, parts)
 
 
@@ -197,7 +197,7 @@ def lines(
             path.append(("M" if len(run) == 1 else "L") + point)
         if path:
             parts.append(f'<path d="{"".join(path)}" fill="none" stroke="{_colour(name, index)}" stroke-width="1.6"/>')
-    parts.append(_legend(list(series), left, 38 if title else 18))
+    parts.append(_legend(list(series), left, 38 if title else 18, width - left - 100))
     return _drawing(width, top + plot + bottom, title, parts)
 
 
@@ -288,13 +288,18 @@ def _axes(
     return parts
 
 
-def _legend(names: list[str], x: float, y: float) -> str:
+def _legend(names: list[str], x: float, y: float, room: float) -> str:
+    """Return the names with their colours in one line, cut so that they all fit into so many pixels."""
+    names = names[: len(_SERIES)]
+    most = 24
+    while most > 5 and sum(24 + 6.4 * min(len(name), most) for name in names) > room:
+        most -= 1
     parts = []
-    for index, name in enumerate(names[: len(_SERIES)]):
-        shown = _cut(name, 24)
+    for index, name in enumerate(names):
+        shown = _cut(name, most)
         parts.append(
             f'<rect x="{x:.0f}" y="{y - 8}" width="8" height="8" rx="1.5" fill="{_colour(name, index)}"/>'
-            f'<text x="{x + 12:.0f}" y="{y}">{escape(shown)}</text>'
+            f'<text x="{x + 12:.0f}" y="{y}">{escape(shown)}<title>{escape(name)}</title></text>'
         )
         x += 24 + 6.4 * len(shown)
     return "".join(parts)

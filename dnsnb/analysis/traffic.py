@@ -47,7 +47,7 @@ def top_result(best: pd.DataFrame, column: str, n: int, total: int, note: str = 
     return result(best, "top", read_as, {"kind": "bars", "name": column, "value": "count"}, column=column, n=n)
 
 
-def rate(frame: Any, every: str = "1min", by: str | None = None, most: int = 12, limit: int = 200_000) -> Result:
+def rate(frame: Any, every: str = "1min", by: str | None = None, most: int = 9, limit: int = 200_000) -> Result:
     """Return the queries in each window of `every` ("10s", "1h"), 0 where there were none, by its start (UTC).
 
     With `by` one column each of the `most` most frequent values of that column, the others in one, "(other)"; nulls

@@ -30,7 +30,7 @@ class Rates:
     analysis = "rate"
 
     def __init__(
-        self, every: str = "1min", by: str | None = None, most: int = 12, limit: int = 20_000, values: int = 1_000
+        self, every: str = "1min", by: str | None = None, most: int = 9, limit: int = 20_000, values: int = 1_000
     ) -> None:
         self.params = {"every": every, "by": by, "most": most, "limit": limit, "values": values}
         self.step, self.by, self.most, self.limit, self.values = window_us(every), by, most, limit, values
