@@ -5,6 +5,7 @@ Knows ssl and aiohttp; connects nowhere.
 
 from __future__ import annotations
 
+import asyncio
 import re
 import ssl
 
@@ -24,7 +25,7 @@ def trust(ca: str | None = None, fingerprint: str | None = None) -> Trust:
         if not re.fullmatch(r"[0-9a-f]{64}", digits):
             why = "the SHA-256 of a certificate, 64 hexadecimal digits, such as a server's status['fingerprint']"
             raise SettingError("fingerprint", fingerprint, why)
-        return aiohttp.Fingerprint(bytes.fromhex(digits))
+        return _Fingerprint(bytes.fromhex(digits))
     if ca is None:
         return True
     try:
@@ -32,6 +33,17 @@ def trust(ca: str | None = None, fingerprint: str | None = None) -> Trust:
     except OSError as error:
         why = f"not a PEM file with certificates ({error.strerror or error})"
         raise SettingError("ca", str(ca), why) from None
+
+
+class _Fingerprint(aiohttp.Fingerprint):
+    """Hangs up at once on who is another one: a goodbye would outlive the loop."""
+
+    def check(self, transport: asyncio.Transport) -> None:
+        try:
+            super().check(transport)
+        except aiohttp.ServerFingerprintMismatch:
+            asyncio.get_running_loop().call_soon(transport.abort)
+            raise
 
 
 def why_unreachable(error: Exception) -> str:

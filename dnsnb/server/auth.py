@@ -11,7 +11,6 @@ import ipaddress
 import re
 import secrets
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -65,7 +64,7 @@ class Tokens:
     def __init__(self, *, wall: Callable[[], float] = time.time) -> None:
         self._wall = wall
         self._grants: dict[str, Grant] = {}
-        self._logged_out: OrderedDict[bytes, None] = OrderedDict()
+        self._logged_out: dict[bytes, int] = {}  # the cookies' digests, and when they end by themselves
         self.on_revoke: list[Callable[[Grant], None]] = []
 
     def __repr__(self) -> str:
@@ -145,9 +144,22 @@ class Tokens:
     def close_session(self, cookie: str) -> None:
         """Log out: the cookie is not taken any more."""
         if self.session(cookie) is not None:
-            self._logged_out[_digest(b"", cookie)] = None
+            now = self._wall()
+            self._logged_out = {d: until for d, until in self._logged_out.items() if until > now}
+            self._logged_out[_digest(b"", cookie)] = int(cookie.partition(".")[0])
             while len(self._logged_out) > MAX_LOGGED_OUT:
-                self._logged_out.popitem(last=False)
+                del self._logged_out[next(iter(self._logged_out))]
+
+    @property
+    def logged_out(self) -> dict[str, int]:
+        """The logins that were ended before their time, to be kept: a digest of each, and when it ends by itself."""
+        return {digest.hex(): until for digest, until in self._logged_out.items()}
+
+    def log_out(self, ended: Mapping[str, Any]) -> None:
+        """Take logins that were ended in an earlier run; what can't be read is passed over."""
+        for digest, until in list(ended.items())[:MAX_LOGGED_OUT]:
+            if re.fullmatch(r"[0-9a-f]{64}", digest) and isinstance(until, int) and until > self._wall():
+                self._logged_out[bytes.fromhex(digest)] = until
 
     # --- keeping ---
 

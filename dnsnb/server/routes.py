@@ -153,7 +153,7 @@ async def logout(server: Server, request: web.Request) -> web.Response:
     """End a browser's login."""
     only(request)
     await _no_body(request)
-    server.tokens.close_session(request.cookies.get(server.cookie_name, ""))
+    await server.log_out(request.cookies.get(server.cookie_name, ""))
     response = web.Response(status=204)
     response.del_cookie(server.cookie_name, path="/", httponly=True, samesite="Strict")
     return response

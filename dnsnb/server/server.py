@@ -37,7 +37,7 @@ from dnsnb.server.reconfigure import engine_options, open_privacy
 from dnsnb.server.responder import SSEResponder
 from dnsnb.server.routes import ROUTES
 from dnsnb.server.storage import Storage
-from dnsnb.server.token_store import keep_tokens, load_tokens
+from dnsnb.server.token_store import keep_logged_out, keep_tokens, load_logged_out, load_tokens
 from dnsnb.server.upstreams import open_upstreams
 from dnsnb.server.views import GroupUpstreams
 from dnsnb.server.web import Route, build_app, http_logger
@@ -128,6 +128,7 @@ class Server:
         settings = self.settings = await asyncio.to_thread(self.settings.with_kept)
         stack = self._stack
         self.tokens.load(await asyncio.to_thread(load_tokens, settings.folder))
+        self.tokens.log_out(await asyncio.to_thread(load_logged_out, settings.folder))
         cache = Cache(settings.cache_entries, settings.cache_bytes)
         self.storage = await Storage.open(settings, cache, notice=self._tell, clock=self.clock, wall=self.wall)
         stack.push_async_callback(self.storage.close)
@@ -364,6 +365,12 @@ class Server:
                 self.tokens.revoke(name)
                 raise
             return grant.public() | {"token": text}
+
+    async def log_out(self, cookie: str) -> None:
+        """End a login, with a folder for the runs to come too; it has ended even when OSError says it can't be kept."""
+        async with self.lock:
+            self.tokens.close_session(cookie)
+            await asyncio.to_thread(keep_logged_out, self.settings.folder, self.tokens.logged_out)
 
     async def revoke_token(self, name: str) -> bool:
         """End a token, its logins and its streams."""

@@ -164,6 +164,21 @@ def test_a_login_outlives_a_restart_with_the_same_token_only() -> None:
     assert kept.session(cookie) is not None
 
 
+def test_a_login_that_was_ended_stays_so_after_a_restart() -> None:
+    now = [1e9]
+    before, after = Tokens(wall=lambda: now[0]), Tokens(wall=lambda: now[0])
+    for tokens in (before, after):
+        tokens.create("admin", token="the-same-token")
+    ended, other = (before.open_session(before.grants[0]) for _ in range(2))
+    before.close_session(ended)
+    after.log_out(before.logged_out | {"not a digest": 1, "0" * 64: "never"})
+    assert after.session(ended) is None
+    assert after.session(other) is after.grants[0]
+    now[0] += SESSION_SECONDS
+    before.close_session(before.open_session(before.grants[0]))
+    assert len(before.logged_out) == 1  # what has ended by itself is not kept
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -179,12 +179,14 @@ class Second:
     async def answers(self, count: int) -> dict[int, tuple[int, bytes]]:
         """Status (0: reset, with the reason as body) and body by stream."""
         found: dict[int, tuple[int, bytes]] = {}
-        status, bodies, ended = {}, {}, set()
+        status: dict[int, int] = {}
+        bodies: dict[int, bytes] = {}
+        ended: set[int] = set()
         async with asyncio.timeout(10):
             while len(ended) < count and (data := await self.reader.read(65536)):
                 for event in self.h2.receive_data(data):
                     if isinstance(event, h2.events.ResponseReceived):
-                        status[event.stream_id] = int(dict(event.headers)[":status"])
+                        status[event.stream_id] = int(event.headers[0][1])
                     elif isinstance(event, h2.events.DataReceived):
                         bodies[event.stream_id] = bodies.get(event.stream_id, b"") + event.data
                         self.h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
@@ -213,7 +215,7 @@ async def second(server: Server) -> AsyncIterator[Second]:
 
 async def test_http2_goes_through_the_same_gate(server: Server) -> None:
     async with second(server) as client:
-        token = {"authorization": f"Bearer {server.token}"}
+        token: Any = {"authorization": f"Bearer {server.token}"}
         kinds = {
             client.ask(**token): 200,
             client.ask("POST", "/dns-query", QUERY, content_type=DNS, **token): 200,
@@ -312,3 +314,24 @@ def test_a_token_that_may_not_read_the_log_connects_at_once() -> None:
             assert other.status["running"]
             with pytest.raises(CommandError):
                 other.block("ads.test")
+
+
+async def test_a_logged_out_cookie_stays_out_after_a_restart(upstream: Any, tmp_path: Path) -> None:
+    said: dict[str, Any] = {
+        "upstreams": [upstream.address],
+        "folder": tmp_path,
+        "token": "the-same-token",
+        "http": "127.0.0.1:0",
+    }
+    async with Server(**said) as running:
+        cookie = running.tokens.open_session(running.tokens.grants[0])
+        stays = running.tokens.open_session(running.tokens.grants[0])
+        async with aiohttp.ClientSession() as session:
+            where = running.http_url
+            head = {"Cookie": f"{running.cookie_name}={cookie}", "Origin": where, "Content-Type": "application/json"}
+            async with session.post(f"{where}/api/auth/logout", headers=head) as response:
+                assert response.status == 204
+    assert (tmp_path / "logged-out.json").stat().st_mode & 0o777 == 0o600
+    async with Server(**said) as running:
+        assert running.tokens.session(cookie) is None
+        assert running.tokens.session(stays) is not None
