@@ -10,6 +10,8 @@ import pandas as pd
 from dnsnb.analysis.native import collected, columns_of, lazy
 from dnsnb.analysis.result import Result, result
 
+#: answers whose TTL is not what their zone says
+NOT_FRESH = ("cached", "stale", "local", "blocked")
 #: the least TTL of each class, in seconds
 TTL_CLASSES = (0, 1, 30, 60, 300, 900, 3600, 14400, 86400)
 
@@ -17,8 +19,8 @@ TTL_CLASSES = (0, 1, 30, 60, 300, 900, 3600, 14400, 86400)
 def ttls(frame: Any) -> Result:
     """Return how TTLs of answers are spread: `ttl` (a class such as "60-299"), `count`, `share` (0-1) and `names`.
 
-    Of fresh answers alone (forwarded) where the frame has `status`: what a cache gives has less left. `names` are
-    distinct; rows without a TTL are left out.
+    Of fresh answers alone where the frame has `status`: what a cache gives has less left, and local and blocked answers
+    are of our own making. `names` are distinct; rows without a TTL are left out.
 
     >>> from dnsnb import simulate
     >>> bool(ttls(simulate.frame(hours=0.2))["share"].sum().round(6) == 1)
@@ -27,7 +29,8 @@ def ttls(frame: Any) -> Result:
     fresh = "status" in columns_of(frame)
     rows = lazy(frame, "ttl", "qname", *(["status"] if fresh else []))
     if fresh:
-        rows = rows.filter(nw.col("status") == "forwarded")
+        kept = nw.when(nw.col("status").is_in(list(NOT_FRESH))).then(1).otherwise(0)
+        rows = rows.with_columns(kept.alias("kept")).filter(nw.col("kept") == 0)
     rows = rows.filter(~nw.col("ttl").is_null()).with_columns(nw.col("qname").fill_null("").alias("qname"))
     group = nw.lit(0)
     for number, least in enumerate(TTL_CLASSES[1:], 1):
