@@ -75,20 +75,23 @@ def cache_curve(
 
     Asked are the questions for upstreams that the policy of `judge` lets through. Needs time, qname, qtype and ttl.
     """
-    questions, times, keeps, share = _trace(frame, negative_ttl, judge)
+    questions, times, keeps, share, whole = _trace(frame, negative_ttl, judge)
     sizes, floors = points
     asked = len(questions)
+    questions, times, keeps = _cacheable(questions, times, keeps)
+    distance = reuse_distances(questions)
     rows = []
     for floor in floors:
         kept = np.where((keeps > 0) & (keeps < floor), floor, keeps)
-        for size, hits in zip(sizes, hits_by_size(questions, times, kept, [s * share for s in sizes]), strict=True):
-            rows.append((size, floor, round(asked / share), round(hits / share), hits / asked if asked else np.nan))
+        for size, hits in zip(sizes, _hits(distance, questions, times, kept, [s * share for s in sizes]), strict=True):
+            ratio = hits / asked if asked else np.nan
+            rows.append((size, floor, round(whole), round(whole * ratio) if asked else 0, ratio))
     table = pd.DataFrame(rows, columns=["entries", "ttl_floor", "asked", "hits", "hit_ratio"])
     read_as = (
         "the share of the questions for upstreams that a cache of so many entries answers, by the shortest TTL (s)"
     )
     if share < 1:
-        read_as += f"; from every {1 / share:,.0f}th question"
+        read_as += f"; an estimate from every {1 / share:,.0f}th question"
     made = CacheCurve(table)
     params = {"negative_ttl": negative_ttl, "sampled": share}
     made.attrs = {"analysis": "cache_curve", "params": params, "read_as": read_as, "chart": {"kind": "lines"}}
@@ -101,14 +104,26 @@ def hits_by_size(questions: np.ndarray, times: np.ndarray, keeps: np.ndarray, si
     `questions` are numbers, in order of time; `times` in ms; `keeps` the seconds that an answer got then holds: 0 is
     never kept, nor looked for.
     """
+    questions, times, keeps = _cacheable(questions, times, keeps)
+    return _hits(reuse_distances(questions), questions, times, keeps, sizes)
+
+
+def _cacheable(
+    questions: np.ndarray, times: np.ndarray, keeps: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Leave out the questions whose answers are never kept."""
     kept = np.zeros(int(questions.max()) + 1 if len(questions) else 0, bool)
     kept[questions[keeps > 0]] = True
     held = kept[questions] if len(questions) else np.zeros(0, bool)
-    questions, times, keeps = questions[held], times[held], keeps[held]
+    return questions[held], times[held], keeps[held]
+
+
+def _hits(
+    distance: np.ndarray, questions: np.ndarray, times: np.ndarray, keeps: np.ndarray, sizes: Iterable[float]
+) -> list[int]:
     count = len(questions)
     if not count:
         return [0 for _ in sizes]
-    distance = reuse_distances(questions)
     order = np.argsort(questions, kind="stable")
     distance, times = distance[order], times[order] - times.min()
     span = int(times.max()) + 1
@@ -173,8 +188,13 @@ def _greater_before(values: np.ndarray) -> np.ndarray:
     return totals[:count]
 
 
-def _trace(frame: Any, negative_ttl: int, judge: Judge | None) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
-    """Return a log's questions for upstreams in order of time: numbers, ms, seconds that answers hold, share taken."""
+def _trace(
+    frame: Any, negative_ttl: int, judge: Judge | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, float, float]:
+    """Return a log's questions for upstreams in order of time: numbers, ms, seconds that answers hold.
+
+    And the share of questions that was taken, and how many rows there are in all, by the share that the judge passes.
+    """
     have = columns_of(frame)
     wanted = [n for n in ("client", "status", "rule", "answers", "rcode") if n in have]
     rows = lazy(with_answer_text(frame), "time", "qname", "qtype", "ttl", *wanted)
@@ -182,9 +202,10 @@ def _trace(frame: Any, negative_ttl: int, judge: Judge | None) -> tuple[np.ndarr
     if "status" in have:
         rows = rows.filter(nw.col("status").is_in(list(_ASKED)) | nw.col("status").is_null())
     rows = with_windows(rows, 1000, "ms").with_columns(nw.col("ttl").cast(nw.Float64)).drop("time")
-    share, held, count = 1.0, [], 0
+    share, held, count, whole = 1.0, [], 0, 0.0
     for batch in batches(rows):
         table = pa.Table.from_batches([batch])
+        whole += len(table)
         lot = np.asarray(pd.util.hash_array(_keys(table), categorize=True), np.uint64)
         held.append((table, lot))
         if share < 1:
@@ -195,7 +216,7 @@ def _trace(frame: Any, negative_ttl: int, judge: Judge | None) -> tuple[np.ndarr
             held = [_thinned(table, lot, share) for table, lot in held]
             count = sum(len(table) for table, _ in held)
     if not count:
-        return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0), 1.0
+        return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0), 1.0, 0.0
     table = pa.concat_tables([table for table, _ in held])
     columns = {name: table.column(name).to_pandas().astype(object) for name in table.column_names if name != "ms"}
     plain = pd.DataFrame(columns)
@@ -208,9 +229,10 @@ def _trace(frame: Any, negative_ttl: int, judge: Judge | None) -> tuple[np.ndarr
         answers = plain["answers"].tolist() if "answers" in plain else nothing
         seconds = (plain["ms"] // 1000).tolist()
         passed = [not judge.fate(*row).blocked for row in zip(*given, answers, seconds, strict=True)]
+        whole *= sum(passed) / len(passed)
         plain = plain[passed].reset_index(drop=True)
     numbers, _ = pd.factorize(plain["qname"].astype(str) + " " + plain["qtype"].astype(str))
-    return numbers.astype(np.int64), plain["ms"].to_numpy(np.int64), _keeps(plain, numbers, negative_ttl), share
+    return numbers.astype(np.int64), plain["ms"].to_numpy(np.int64), _keeps(plain, numbers, negative_ttl), share, whole
 
 
 def _keeps(plain: pd.DataFrame, numbers: np.ndarray, negative_ttl: int) -> np.ndarray:
