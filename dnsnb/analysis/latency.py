@@ -19,6 +19,9 @@ ANSWERED_BY = {"upstream": ("forwarded", "failed", "unknown"), "memory": ("cache
 #: No Reachable Authority and Network Error (RFC 8914): the server says that nobody answered it
 UNANSWERED_EDE = (22, 23)
 HOUR_US = 3_600_000_000
+#: what is summed up beside the times, each 0 or 1 a row: failed, and of that unanswered; a capture without an answer;
+#: a row that tells an answer from none
+SUMS = ("bad", "unanswered", "lost", "said")
 MOST_GROUPS = 5_000_000
 
 
@@ -27,14 +30,14 @@ def latency(frame: Any, by: str | None = "upstream", answered_by: str = "upstrea
 
     What upstreams answered and what memory did are apart: `answered_by` is "upstream" or "memory". Those that failed
     are not timed; their share is `failed` (0-1), and of it those that nobody answered, `timeouts` (no rcode, or EDE 22
-    or 23; null where no row has either).
+    or 23; in captures also a question that no answer was seen to; null where no row has either).
 
     >>> from dnsnb import simulate
     >>> bool(latency(simulate.frame(hours=0.2))["p50"].gt(0).all())
     True
     """
     rows, key = latency_rows(frame, by, answered_by)
-    counts = [nw.col(name).sum() for name in ("bad", "unanswered", "said")]
+    counts = [nw.col(name).sum() for name in SUMS]
     sums = collected(rows.group_by(key).agg(*counts, nw.len().alias("asked")))
     good = rows.filter((nw.col("bad") == 0) & ~nw.col("latency_ms").is_null())
     timed = percentiles(good, key)
@@ -74,7 +77,7 @@ def percentiles(rows: Any, key: str) -> pd.DataFrame:
 
 
 def latency_rows(frame: Any, by: str | None, answered_by: str) -> tuple[Any, str]:
-    """Return the lazy rows that count (the key, `latency_ms`; `bad`, `unanswered`, `said` as 0 or 1), and the key."""
+    """Return the lazy rows that count (the key, `latency_ms` and SUMS), and the key."""
     if answered_by not in ANSWERED_BY:
         raise ValueError(f"answered_by: {answered_by!r}: must be 'upstream' or 'memory'")
     have = columns_of(frame)
@@ -90,25 +93,28 @@ def latency_rows(frame: Any, by: str | None, answered_by: str) -> tuple[Any, str
         rows = rows.with_columns((nw.col("hour") - nw.col("hour") // 24 * 24).alias("hour"))
     rows = rows.filter(~nw.col(key).is_null())
     rows = rows.with_columns((nw.col("status") == "failed").cast(nw.Int64).alias("bad"))
-    silent, said = nw.lit(0), nw.lit(0)
+    silent, said, lost = nw.lit(0), nw.lit(0), nw.lit(0)
     if "ede" in signs:
         silent = nw.when(nw.col("ede").is_in(list(UNANSWERED_EDE))).then(1).otherwise(silent)
         said = nw.when(nw.col("ede").is_null()).then(said).otherwise(1)
     if "rcode" in signs:
         silent = nw.when(nw.col("rcode").is_null()).then(1).otherwise(silent)
         said = nw.when(nw.col("rcode").is_null()).then(said).otherwise(1)
+        nothing = nw.col("rcode").is_null() & nw.col("latency_ms").is_null()
+        lost = nw.when((nw.col("status") == "unknown") & nothing).then(1).otherwise(0)
     unanswered = nw.when(nw.col("bad") == 1).then(silent).otherwise(0)
-    return rows.with_columns(unanswered.alias("unanswered"), said.alias("said")), key
+    return rows.with_columns(unanswered.alias("unanswered"), said.alias("said"), lost.alias("lost")), key
 
 
 def latency_result(found: pd.DataFrame, key: str, by: str | None, answered_by: str) -> Result:
-    """Return sums (`asked`, `bad`, `unanswered`, `said`), `count` and percentiles by the key as what `latency` gives."""
+    """Return `asked`, the SUMS, `count` and percentiles by the key as the result of `latency`."""
     found = found.sort_values(key, ignore_index=True)
     found["count"] = found["count"].fillna(0).astype("int64")
     asked = found["asked"].clip(lower=1).astype("float64")
-    found["failed"] = found["bad"].astype("float64") / asked
-    known = found["said"].sum() > 0  # else it is not known who was silent
-    found["timeouts"] = found["unanswered"].astype("float64") / asked if known else float("nan")
+    known = found["said"].sum() > 0  # else it is not known who was silent: a log of questions alone
+    lost = found["lost"].astype("float64") if known else 0.0
+    found["failed"] = (found["bad"].astype("float64") + lost) / asked
+    found["timeouts"] = (found["unanswered"].astype("float64") + lost) / asked if known else float("nan")
     found = found[[key, "count", *PERCENTILES, "failed", "timeouts"]]
     for name in PERCENTILES:
         found[name] = found[name].astype("float64").round(3)

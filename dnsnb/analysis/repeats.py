@@ -49,8 +49,8 @@ def retries(frame: Any, within: str = "10s") -> Result:
     """Return by client what went without a good answer and what was asked again: `failed`, `timeouts`, `retried`.
 
     `failed` are rows with the status "failed" or the rcode SERVFAIL, `timeouts` those of them that nobody answered (no
-    rcode), `retried` the questions asked again within that time of a failure of theirs, `recovered` those of them that
-    then got an answer. `failed_share` is of the client's `queries` (0-1).
+    rcode; in captures, no answer was seen), `retried` the questions asked again within that time of a failure of
+    theirs, `recovered` those of them that then got an answer. `failed_share` is of the client's `queries` (0-1).
 
     >>> from dnsnb import simulate
     >>> found = retries(simulate.frame(hours=0.5))
@@ -61,11 +61,14 @@ def retries(frame: Any, within: str = "10s") -> Result:
     have = columns_of(frame)
     key = ["client", "qname", "qtype"]
     rows = lazy(frame, "time", *key, "rcode", *(["status"] if "status" in have else []))
+    answered = collected(rows.filter(~nw.col("rcode").is_null()).select(nw.len().alias("n")))["n"].iloc[0]
     for name in ("time", "client", "qname"):
         rows = rows.filter(~nw.col(name).is_null())
     bad = nw.when(nw.col("rcode") == "SERVFAIL").then(1).otherwise(0)
     if "status" in have:
-        bad = nw.when(nw.col("status") == "failed").then(1).otherwise(bad)
+        lost = ["failed", "unknown"] if answered else ["failed"]  # a log of questions alone says nothing of answers
+        silence = nw.col("rcode").is_null() & nw.col("status").is_in(lost)
+        bad = nw.when((nw.col("status") == "failed") | silence).then(1).otherwise(bad)
     rows = with_windows(rows, 1, "at").with_columns(bad.alias("bad"))
     silent = nw.when((nw.col("bad") == 1) & nw.col("rcode").is_null()).then(1).otherwise(0)
     # of equal times the failure comes first, so that each library sees the same order

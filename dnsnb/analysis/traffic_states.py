@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from dnsnb.analysis.folding import OTHER, free_label
-from dnsnb.analysis.latency import PERCENTILES, latency_result, latency_rows
+from dnsnb.analysis.latency import PERCENTILES, SUMS, latency_result, latency_rows
 from dnsnb.analysis.memory import COUNTED, cache_hits_result
 from dnsnb.analysis.native import collected, window_us
 from dnsnb.analysis.nonexistent import nxdomain_result
@@ -202,7 +202,7 @@ class Latencies:
         lazy_rows, key = latency_rows(rows, self.by, self.answered_by)
         for value, group in collected(lazy_rows).groupby(key, sort=False):
             sums, times = self._group(value, len(group))
-            sums.update({name: int(group[name].sum()) for name in ("bad", "unanswered", "said")}, asked=len(group))
+            sums.update({name: int(group[name].sum()) for name in SUMS}, asked=len(group))
             good = group["latency_ms"].astype("float64").to_numpy()[(group["bad"] == 0).to_numpy()]
             times.add(good[~np.isnan(good)])
 
@@ -226,10 +226,10 @@ class Latencies:
         other = free_label(OTHER, [v for v in self.groups if v is not _OTHERS])
         rows = []
         for value, (sums, times) in self.groups.items():
-            row: dict[str, Any] = {name: sums[name] for name in ("asked", "bad", "unanswered", "said")}
+            row: dict[str, Any] = {name: sums[name] for name in ("asked", *SUMS)}
             row |= {name: times.quantile(share) for name, share in PERCENTILES.items()}
             rows.append({key: other if value is _OTHERS else value, "count": times.count} | row)
-        found = pd.DataFrame(rows, columns=[key, "asked", "bad", "unanswered", "said", "count", *PERCENTILES])
+        found = pd.DataFrame(rows, columns=[key, "asked", *SUMS, "count", *PERCENTILES])
         return latency_result(found, key, self.by, self.answered_by)
 
 

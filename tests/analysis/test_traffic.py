@@ -138,6 +138,8 @@ def test_who_answered_and_who_did_not() -> None:
     assert analysis.latency(frame, by="qtype").set_index("qtype")["timeouts"].to_dict() == {"A": 0.5, "AAAA": 0.0}
     memory = analysis.latency(frame, by=None, answered_by="memory").iloc[0]
     assert (memory["count"], memory["p50"], memory["failed"]) == (1, 0.5, 0.0)
+    captured = frame.assign(status="unknown", latency_ms=frame["latency_ms"].where(frame["rcode"].notna()))
+    assert analysis.latency(captured, by=None)["timeouts"].tolist() == [pytest.approx(1 / 6)]
     blind = analysis.latency(frame.drop(columns=["rcode", "ede"]), by=None)
     assert pd.isna(blind["timeouts"].iloc[0])
     with pytest.raises(ValueError, match="answered_by: 'cache'"):
