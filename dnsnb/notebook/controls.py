@@ -53,6 +53,7 @@ class Controls(ipywidgets.VBox):
         )
         self.said = ipywidgets.HTML()
         self.more = Dashboard(session, panels=["controls"])
+        self._alone: Dashboard | None = None
         self._showing: int | None = None  # the thread that sets values because the server says so
         self._stale = threading.Event()
         self._busy = threading.Lock()
@@ -150,18 +151,28 @@ class Controls(ipywidgets.VBox):
         finally:
             self._showing = None
 
+    def _display_(self) -> Any:
+        """What marimo shows, which knows anywidgets alone: the same commands in the view's own look."""
+        if self._alone is None:
+            self._alone = Dashboard(self.session, panels=["status", "controls"])
+        return self._alone
+
     def finish(self) -> None:
         """Leave the controls where they are, as they were last, and out of use."""
         self._leave()
         for widget, _ in self._fields.values():
             loop().set_trait(widget, "disabled", True)
-        self.more.finish()
+        for view in (self.more, self._alone):
+            if view is not None:
+                view.finish()
         loop().keep(self)
 
     def close(self) -> None:
         """Take the controls away."""
         self._leave()
-        self.more.close()
+        for view in (self.more, self._alone):
+            if view is not None:
+                view.close()
         super().close()
 
     def _leave(self) -> None:

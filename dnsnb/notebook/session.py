@@ -9,6 +9,7 @@ import logging
 import socket
 import threading
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, Self
 from urllib.parse import urlsplit
 
@@ -21,7 +22,9 @@ from dnsnb.notebook.capture import Capture
 from dnsnb.notebook.explained import Explanation
 from dnsnb.notebook.history import LogFeed
 from dnsnb.notebook.logframe import read_log_pages
+from dnsnb.notebook.logtail import Lines, listen
 from dnsnb.notebook.lookup import Lookup, look_up
+from dnsnb.notebook.static_view import plain
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,6 +61,7 @@ class Session:
         self.settings = settings
         self.where = where
         self.live = LiveFrame(rows)
+        self._tail = listen()
         self.on_close: Callable[[Session], None] | None = None
         self._closed = False
         self._views: dict[Any, Any] = {}
@@ -148,6 +152,16 @@ class Session:
         Filters: last, since, until, client, name, type, status, rcode, upstream, list, slower, faster.
         """
         return read_log_pages(self._open(), limit, filters)
+
+    def log_tail(self, lines: int = 20) -> Lines:
+        """Return what dnsnb logged last in this process, and the server's newest notices: nothing of it is printed."""
+        info = self.client.sse.current("dns/info") or {}
+        notices = [
+            f"{datetime.fromtimestamp(n['time'] / 1000, UTC).astimezone():%Y-%m-%d %H:%M:%S} "
+            f"{str(n['level']).upper()} server: {plain(n['text'])}"
+            for n in info.get("notices") or ()
+        ]
+        return Lines([*notices, *self._tail.lines][-lines:])
 
     def capture(self) -> Capture:
         """Return a context in which this process's own look-ups go through the server."""

@@ -157,6 +157,10 @@ def test_a_kernel_with_a_running_server_ends_within_two_seconds(notebook: Notebo
         notebook.run(SETUP + "\nthreading.Thread(target=traffic, daemon=True).start()\nimport os\nprint(os.getpid())")
     )
     pid = int(next(m for m in notebook.messages if m["msg_type"] == "stream")["content"]["text"])
+    # the magic, as a person types it
+    notebook.idle(notebook.run("%load_ext dnsnb\n%dnsnb block magic.example.org\n%dnsnb query magic.example.org"))
+    shown = [m["content"]["data"] for m in notebook.messages if m["msg_type"] == "execute_result"]
+    assert "0.0.0.0" in shown[-1]["text/plain"]
     began = time.monotonic()
     notebook.client.shutdown()
     while _lives(pid):

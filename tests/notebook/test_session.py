@@ -389,3 +389,56 @@ def test_a_client_that_has_a_name_is_called_by_it(session: Session) -> None:
     until(session, lambda: len(session.live) == 1)
     assert session.frame["client_name"].tolist() == ["workbench"]
     assert session.log()["client_name"].tolist() == ["workbench"]
+
+
+def test_what_threads_log_is_kept_and_not_printed(session: Session, capsys: pytest.CaptureFixture[str]) -> None:
+    import logging
+
+    logging.getLogger("dnsnb.server").warning("an upstream says %s", "a\x1b[31mb")
+    assert "WARNING dnsnb.server: an upstream says a\\u001b[31mb" in repr(session.log_tail(5))
+    assert "\x1b" not in repr(session.log_tail(5))
+    assert capsys.readouterr().err == ""
+    for i in range(1500):
+        logging.getLogger("dnsnb").warning("line %d", i)
+    assert len(session.log_tail(5000)) <= 1000 + 100  # and the server's own notices
+    assert len(session.log_tail(3)) == 3
+
+
+def test_controls_are_widgets_that_follow_the_server_and_command_it(network: Any, session: Session) -> None:
+    controls = session.controls()
+    assert session.controls() is controls
+    until(session, lambda: controls.upstreams.value == network.address)
+    assert (controls.running.value, controls.block_mode.value, controls.pause.value) == (True, "null", 0)
+    controls.block_mode.value = "nxdomain"
+    until(session, lambda: session.query("ads.example.net").rcode == "NXDOMAIN")
+    controls.pause.value = 60
+    until(session, lambda: controls.pause.value == -1)
+    assert session.query("ads.example.net").rcode == "NOERROR"
+    controls.pause.value = 0
+    until(session, lambda: session.query("ads.example.net").rcode == "NXDOMAIN")
+    session.stop()
+    until(session, lambda: controls.running.value is False)
+    controls.running.value = True
+    until(session, lambda: session.status["running"])
+    controls.upstreams.value = "not//one"
+    until(session, lambda: "neither an address nor a host name" in controls.said.value)
+    until(session, lambda: controls.upstreams.value == network.address)
+
+
+def test_closing_leaves_the_views_as_last_drawn_and_replacing_takes_them_away(network: Any, session: Session) -> None:
+    session.query("www.example.org")
+    until(session, lambda: len(session.live) == 1)
+    views = [session.dashboard, session.chart(), session.controls(), session.panel(lambda frame: len(frame))]
+    until(session, lambda: ">1<" in views[3].value)
+    other = dnsnb.start(name="views", upstreams=[network.address])
+    replaced = other.dashboard
+    dnsnb.start(name="views", upstreams=[network.address], block_mode="nxdomain").close()
+    assert replaced.comm is None
+    session.close()
+    assert all(view.comm is not None for view in views)
+    assert views[0].snapshot["connection"] == {"state": "closed", "reason": "the session is closed"}
+    assert views[0].snapshot["rows"]["qname"] == ["www.example.org"]
+    assert ">1<" in views[3].value
+    until(session, lambda: views[2].running.disabled)
+    assert session._repr_mimebundle_()[0]["text/html"]
+    assert len(session.selected) == 1

@@ -91,8 +91,8 @@ export class Chart {
       c.stroke();
       c.fillText(part === 0 ? "0" : short(top * part), plot.left - 6, y);
     }
+    c.fillText("q/s", plot.left - 6, plot.top + 14);
     c.textAlign = "left";
-    c.fillText("q/s", 0, plot.top + 3);
 
     const colours = STATUSES.map((s) => colour(`--dnsnb-${s}`));
     const barWide = ((plot.right - plot.left) / (frame.to - frame.from)) * frame.step;
