@@ -67,9 +67,9 @@ class Rates:
                 self.dropped += sum(self.windows.pop(window).values())
 
     def result(self) -> Result:
-        """Return the rate; of windows farther apart than `limit`, the newest alone."""
-        newest = max(self.windows, default=0)
-        shown = {w: counts for w, counts in self.windows.items() if newest - w < self.limit}
+        """Return the rate; of windows farther apart than `limit` (a clock gone wrong), the span with most queries."""
+        newest = self._busiest_end()
+        shown = {w: counts for w, counts in self.windows.items() if 0 <= newest - w < self.limit}
         totals: Counter[Any] = Counter()
         for counts in shown.values():
             totals.update(counts)
@@ -88,6 +88,19 @@ class Rates:
             }
         ).sort_values("window", ignore_index=True)  # fmt: skip
         return rate_result(found, self.every, self.by, kept, self.most, self.limit)
+
+    def _busiest_end(self) -> int:
+        """Return the last window of the span of `limit` windows in which most was asked, the newest of equals."""
+        ends = sorted(self.windows)
+        begin, inside, most, found = 0, 0, -1, 0
+        for end in ends:
+            inside += self.windows[end].total()
+            while end - ends[begin] >= self.limit:
+                inside -= self.windows[ends[begin]].total()
+                begin += 1
+            if inside >= most:
+                most, found = inside, end
+        return found
 
 
 class Tops:

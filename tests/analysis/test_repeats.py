@@ -68,3 +68,11 @@ def test_parts_are_never_more_than_the_whole(frame: pd.DataFrame) -> None:
     stormy = analysis.storms(frame, every="1h", least=2)
     assert (stormy["worst"] * stormy["windows"] >= stormy["queries"]).all()
     assert (stormy["queries"] >= 2 * stormy["windows"]).all()
+
+
+def test_a_capture_without_answers() -> None:
+    """A question that no answer was seen to; but a log of questions alone says nothing of answers."""
+    rows = [{"at": 0, "rcode": None}, {"at": 1, "rcode": "NOERROR"}]
+    frame = made(*rows, client="a", qname="x.example", qtype="A", status="unknown")
+    assert analysis.retries(frame)[["failed", "timeouts", "retried", "recovered"]].values.tolist() == [[1, 1, 1, 1]]
+    assert analysis.retries(frame.assign(rcode=None))["failed"].tolist() == [0]
