@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -14,6 +16,8 @@ import pytest
 from dnsnb import simulate
 from dnsnb.server import Server
 from dnsnb.sse import Decoder, Message
+
+sys.path.insert(0, str(Path(__file__).parent))  # for scripted
 
 
 class Events:
@@ -144,3 +148,8 @@ async def api(upstream: simulate.Upstream) -> AsyncIterator[Api]:
 def start_api(upstream: simulate.Upstream) -> Callable[..., Any]:
     """For tests that want settings of their own: `async with start_api(max_streams=2) as api`."""
     return lambda **settings: running_api(upstream, **settings)
+
+
+@pytest.fixture
+def row(request: pytest.FixtureRequest) -> None:
+    """The rows that a test is about (scripted.row): nothing but its id."""

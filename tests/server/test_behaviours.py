@@ -1,7 +1,4 @@
-"""How a forwarding, caching, filtering server must behave on the wire: rows by id, raw packets over real sockets.
-
-The upstream is a function from question to packets, so that it can lie, stutter and fall silent.
-"""
+"""How a forwarding, caching, filtering server must behave on the wire: rows by id, raw packets over real sockets."""
 
 from __future__ import annotations
 
@@ -9,205 +6,27 @@ import asyncio
 import itertools
 import struct
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator
 from typing import Any
 
 import dns.asyncquery
 import dns.edns
 import dns.flags
 import dns.message
-import dns.opcode
+import dns.name
 import dns.rcode
 import dns.rdatatype
 import dns.rrset
 import pytest
+from scripted import IN_A, OK, OPT, Liar, Wire, address, header, house, name, opt, option, row
 
 from dnsnb.server import Server
-
-Script = Callable[["Liar", dns.message.Message, str, Any], Any]
-
-
-def address(query: dns.message.Message, data: str = "192.0.2.1", ttl: int = 60, count: int = 1) -> dns.message.Message:
-    """A plain answer with addresses."""
-    reply = dns.message.make_response(query, recursion_available=True)
-    reply.use_edns(-1)
-    question = query.question[0]
-    if question.rdtype == dns.rdatatype.A:
-        head, _, last = data.rpartition(".")
-        values = [f"{head}.{(int(last) + n) % 256}" if n < 256 else f"192.0.{n // 256}.{n % 256}" for n in range(count)]
-        reply.answer.append(dns.rrset.from_text_list(question.name, ttl, "IN", "A", values))
-    else:
-        soa = dns.rrset.from_text("test.", 60, "IN", "SOA", "ns.test. root.test. 1 2 3 4 60")
-        reply.authority.append(soa)
-    return reply
-
-
-def plain(liar: Liar, query: dns.message.Message, transport: str, send: Any) -> None:
-    send(address(query))
-
-
-class Liar:
-    """A scripted upstream on one port, UDP and TCP; `asked` keeps every question with its transport."""
-
-    def __init__(self, script: Script = plain) -> None:
-        self.script = script
-        self.asked: list[tuple[dns.message.Message, str]] = []
-        self.ports: list[int] = []
-        self.others: list[asyncio.DatagramTransport] = []
-        self.tasks: set[asyncio.Task[None]] = set()
-
-    @asynccontextmanager
-    async def run(self) -> AsyncIterator[Liar]:
-        loop = asyncio.get_running_loop()
-        server = await asyncio.start_server(self._stream, "127.0.0.1", 0)
-        self.port = server.sockets[0].getsockname()[1]
-        liar = self
-
-        class Datagrams(asyncio.DatagramProtocol):
-            def connection_made(self, transport: Any) -> None:
-                self.transport = transport
-
-            def datagram_received(self, data: bytes, addr: Any) -> None:
-                liar.ports.append(addr[1])
-
-                def send(message: Any, transport: Any = None) -> None:
-                    wire = message.to_wire() if isinstance(message, dns.message.Message) else message
-                    (transport or self.transport).sendto(wire, addr)
-
-                liar.take(data, "udp", send)
-
-        self.udp, _ = await loop.create_datagram_endpoint(Datagrams, local_addr=("127.0.0.1", self.port))
-        try:
-            yield self
-        finally:
-            for transport in (self.udp, *self.others):
-                transport.close()
-            for task in self.tasks:
-                task.cancel()
-            server.close()
-
-    def take(self, data: bytes, transport: str, send: Any) -> None:
-        query = dns.message.from_wire(data)
-        self.asked.append((query, transport))
-        done = self.script(self, query, transport, send)
-        if done is not None:
-            task = asyncio.ensure_future(done)
-            self.tasks.add(task)
-            task.add_done_callback(self.tasks.discard)
-
-    async def _stream(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        def send(message: Any) -> None:
-            wire = message.to_wire(max_size=65535) if isinstance(message, dns.message.Message) else message
-            writer.write(struct.pack("!H", len(wire)) + wire)
-
-        try:
-            while True:
-                size = struct.unpack("!H", await reader.readexactly(2))[0]
-                self.take(await reader.readexactly(size), "tcp", send)
-        except (asyncio.IncompleteReadError, ConnectionError):
-            writer.close()
-
-
-class Wire:
-    """A client on UDP and TCP that sends bytes as they are."""
-
-    def __init__(self, server: Server, liar: Liar) -> None:
-        self.server = server
-        self.liar = liar
-        host, _, port = server.dns_address.rpartition(":")
-        self.where = (host, int(port))
-
-    async def send(self, *packets: bytes, replies: int = 1, wait: float = 3.0) -> list[bytes]:
-        """Send datagrams from one socket; what came back, in order, until there are enough or time is over."""
-        loop = asyncio.get_running_loop()
-        came: asyncio.Queue[bytes] = asyncio.Queue()
-
-        class Client(asyncio.DatagramProtocol):
-            def datagram_received(self, data: bytes, addr: Any) -> None:
-                came.put_nowait(data)
-
-        transport, _ = await loop.create_datagram_endpoint(Client, remote_addr=self.where)
-        found: list[bytes] = []
-        try:
-            for packet in packets:
-                transport.sendto(packet)
-            async with asyncio.timeout(wait):
-                while len(found) < replies:
-                    found.append(await came.get())
-        except TimeoutError:
-            pass
-        finally:
-            transport.close()
-        return found
-
-    async def ask(self, name: str, rdtype: str = "A", **how: Any) -> dns.message.Message:
-        """Ask over UDP; the reply."""
-        query = dns.message.make_query(name, rdtype, **how)
-        found = await self.send(query.to_wire(), wait=8)
-        assert found, f"no reply to {name}"
-        reply = dns.message.from_wire(found[0])
-        assert query.is_response(reply)
-        return reply
-
-    async def tcp(self, *packets: bytes, replies: int | None = None, one_by_one: bool = False) -> list[bytes]:
-        """Send messages on one connection; the replies."""
-        reader, writer = await asyncio.open_connection(*self.where)
-        raw = b"".join(struct.pack("!H", len(p)) + p for p in packets)
-        found = []
-        try:
-            if one_by_one:
-                for octet in raw:
-                    writer.write(bytes([octet]))
-                    await writer.drain()
-            else:
-                writer.write(raw)
-            async with asyncio.timeout(8):
-                for _ in range(len(packets) if replies is None else replies):
-                    size = struct.unpack("!H", await reader.readexactly(2))[0]
-                    found.append(await reader.readexactly(size))
-        finally:
-            writer.close()
-        return found
-
-    async def alive(self) -> None:
-        """It still answers."""
-        reply = await self.ask("alive.test")
-        assert reply.rcode() == dns.rcode.NOERROR
-
-
-@asynccontextmanager
-async def house(script: Script = plain, **settings: Any) -> AsyncIterator[Wire]:
-    """A server in front of a scripted upstream."""
-    async with Liar(script).run() as liar, Server(upstreams=[f"127.0.0.1:{liar.port}"], **settings) as server:
-        yield Wire(server, liar)
 
 
 @pytest.fixture
 async def wire() -> AsyncIterator[Wire]:
     async with house(blacklist=["blocked.test"]) as made:
         yield made
-
-
-def header(flags: int = 0x0100, qd: int = 1, an: int = 0, ns: int = 0, ar: int = 0, ident: int = 0x1234) -> bytes:
-    return struct.pack("!6H", ident, flags, qd, an, ns, ar)
-
-
-def name(text: str) -> bytes:
-    return b"".join(bytes([len(x)]) + x.encode() for x in text.split(".")) + b"\0"
-
-
-OK = name("ok.test")
-IN_A = b"\0\1\0\1"
-OPT = b"\0\0\x29\x04\xd0\0\0\0\0\0\0"
-
-
-def opt(options: bytes = b"", flags: int = 0, version: int = 0, size: int = 1232) -> bytes:
-    return b"\0" + struct.pack("!HHBBHH", 41, size, 0, version, flags, len(options)) + options
-
-
-def option(code: int, data: bytes) -> bytes:
-    return struct.pack("!HH", code, len(data)) + data
 
 
 FORMERR, NOTIMP, REFUSED, DROP, BADVERS = 1, 4, 5, -1, 16
@@ -225,22 +44,22 @@ QUERIES: list[tuple[str, bytes, set[int], bool]] = [
     ("hdr-14-trailing", header() + OK + IN_A + b"x" * 20, {0, FORMERR}, True),
     ("hdr-17-aa-ra-in-query", header(0x0580) + OK + IN_A, {0}, True),
     ("hdr-18-tc-in-query", header(0x0300) + OK + IN_A, {0, FORMERR}, True),
-    ("hdr-19-opcode-15", header(0x7900, qd=0), {NOTIMP}, False),
+    ("hdr-19-opcode-unknown", header(0x7900, qd=0), {NOTIMP}, False),
     ("hdr-21-update", header(0x2900) + OK + b"\0\6\0\1", {NOTIMP, REFUSED}, False),
-    ("hdr-22-iquery", header(0x0900) + OK + IN_A, {NOTIMP}, False),
-    ("hdr-22-status", header(0x1100) + OK + IN_A, {NOTIMP}, False),
-    ("hdr-22-opcode-3", header(0x1900) + OK + IN_A, {NOTIMP}, False),
-    ("hdr-22-dso", header(0x3100) + OK + IN_A, {NOTIMP}, False),
+    ("hdr-22-iquery-status-dso-1", header(0x0900) + OK + IN_A, {NOTIMP}, False),
+    ("hdr-22-iquery-status-dso-2", header(0x1100) + OK + IN_A, {NOTIMP}, False),
+    ("hdr-22-iquery-status-dso-3", header(0x1900) + OK + IN_A, {NOTIMP}, False),
+    ("hdr-22-iquery-status-dso-6", header(0x3100) + OK + IN_A, {NOTIMP}, False),
     ("hdr-24-rd0", header(0x0000) + OK + IN_A, {REFUSED}, False),
     ("name-64-label", header() + b"\x40" + b"a" * 64 + b"\0" + IN_A, {FORMERR, DROP}, False),
     ("name-over-255", header() + (b"\x3f" + b"a" * 63) * 4 + b"\0" + IN_A, {FORMERR, DROP}, False),
     ("name-no-end", header() + b"\3abc", {FORMERR, DROP}, False),
     ("short-header", header()[:11], {DROP}, False),
-    ("type-05-axfr", header() + OK + b"\0\xfc\0\1", {FORMERR, REFUSED, NOTIMP}, False),
-    ("type-05-ixfr", header() + OK + b"\0\xfb\0\1", {FORMERR, REFUSED, NOTIMP}, False),
+    ("type-05-axfr-udp", header() + OK + b"\0\xfc\0\1", {FORMERR, REFUSED, NOTIMP}, False),
+    ("type-05-axfr-udp-ixfr", header() + OK + b"\0\xfb\0\1", {FORMERR, REFUSED, NOTIMP}, False),
     ("type-07-opt-qtype", header() + OK + b"\0\x29\0\1", {FORMERR, REFUSED, NOTIMP}, False),
-    ("type-08-version-bind", header() + name("version.bind") + b"\0\x10\0\3", {REFUSED}, False),
-    ("type-08-id-server", header() + name("id.server") + b"\0\x10\0\3", {REFUSED}, False),
+    ("type-08-class-ch-version", header() + name("version.bind") + b"\0\x10\0\3", {REFUSED}, False),
+    ("type-08-class-ch-id", header() + name("id.server") + b"\0\x10\0\3", {REFUSED}, False),
     ("type-10-class-any", header() + OK + b"\0\1\0\xff", {REFUSED, NOTIMP}, False),
     ("edns-06-two-opt", header(ar=2) + OK + IN_A + OPT + OPT, {FORMERR}, False),
     ("edns-07-opt-name", header(ar=1) + OK + IN_A + b"\1a" + OPT, {FORMERR}, False),
@@ -252,7 +71,7 @@ QUERIES: list[tuple[str, bytes, set[int], bool]] = [
     ("edns-05-unknown-flag", header(ar=1) + OK + IN_A + opt(flags=0x0080), {0}, True),
     ("edns-18-cookie", header(ar=1) + OK + IN_A + opt(option(10, bytes(range(8)))), {0}, True),
     ("edns-18-cookie-short", header(ar=1) + OK + IN_A + opt(option(10, bytes(5))), {0, FORMERR}, True),
-    ("edns-19-ecs", header(ar=1) + OK + IN_A + opt(option(8, b"\0\1\x18\0\xc6\x33\x64")), {0}, True),
+    ("edns-19-ecs-leak", header(ar=1) + OK + IN_A + opt(option(8, b"\0\1\x18\0\xc6\x33\x64")), {0}, True),
     ("edns-23-keepalive-udp", header(ar=1) + OK + IN_A + opt(option(11, b"")), {0}, True),
     ("edns-24-padding-udp", header(ar=1) + OK + IN_A + opt(option(12, bytes(32))), {0}, True),
 ]
@@ -290,6 +109,7 @@ async def test_a_query_of_every_kind(wire: Wire, packet: bytes, rcodes: set[int]
     await wire.alive()
 
 
+@row("hdr-15-ancount-in-query")
 async def test_hdr_15_records_in_a_query_never_reach_the_cache(wire: Wire) -> None:
     record = b"\xc0\x0c\0\1\0\1\0\0\xff\xff\0\4\xcb\0\x71\x42"
     await wire.send(header(an=1) + OK + IN_A + record)
@@ -297,6 +117,7 @@ async def test_hdr_15_records_in_a_query_never_reach_the_cache(wire: Wire) -> No
     assert [r.to_text() for r in reply.answer[0]] == ["192.0.2.1"]
 
 
+@row("hdr-13-name-255")
 async def test_hdr_13_the_longest_name_is_resolved(wire: Wire) -> None:
     longest = ".".join(["a" * 63] * 3 + ["b" * 61])
     reply = await wire.ask(longest)
@@ -304,12 +125,14 @@ async def test_hdr_13_the_longest_name_is_resolved(wire: Wire) -> None:
     assert reply.answer
 
 
+@row("hdr-23-id-0")
 async def test_hdr_23_ids_come_back(wire: Wire) -> None:
     for ident in (0, 65535):
         found = await wire.send(header(ident=ident) + OK + IN_A)
         assert found[0][:2] == ident.to_bytes(2)
 
 
+@row("name-03-binary-label", "name-06-utf8")
 @pytest.mark.parametrize(
     "label", [b"\0x", b"a.b", b"\\", b"\xff", b" ", b'"', b"<script>", b"\xc3\xa9", b"xn--caf-dma"]
 )
@@ -321,6 +144,7 @@ async def test_name_03_any_octets_are_forwarded_as_they_are(wire: Wire, label: b
     assert struct.unpack("!H", found[0][6:8])[0] == 1
 
 
+@row("name-02-upstream-lowercases")
 async def test_name_02_an_upstream_that_lowers_case_is_no_trouble() -> None:
     def lowers(liar: Liar, query: dns.message.Message, transport: str, send: Any) -> None:
         send(address(query).to_wire().replace(b"MiXeD", b"mixed"))
@@ -331,6 +155,7 @@ async def test_name_02_an_upstream_that_lowers_case_is_no_trouble() -> None:
         assert found[0][3] & 15 == 0
 
 
+@row("type-01-unknown")
 async def test_type_01_unknown_types_pass_through() -> None:
     def unknown(liar: Liar, query: dns.message.Message, transport: str, send: Any) -> None:
         reply = dns.message.make_response(query)
@@ -343,6 +168,7 @@ async def test_type_01_unknown_types_pass_through() -> None:
             assert reply.answer[0][0].to_text() == "\\# 4 01020304"
 
 
+@row("type-03-https")
 async def test_type_03_https_without_data_passes_through(wire: Wire) -> None:
     reply = await wire.ask("www.test", "HTTPS")
     assert reply.rcode() == 0
@@ -350,12 +176,14 @@ async def test_type_03_https_without_data_passes_through(wire: Wire) -> None:
     assert reply.authority
 
 
+@row("type-04-any")
 async def test_type_04_any_is_answered_small(wire: Wire) -> None:
     found = await wire.send(dns.message.make_query("ok.test", "ANY").to_wire())
     assert len(found[0]) < 120
     assert not wire.liar.asked
 
 
+@row("edns-11-1232", "tc-05-big-from-cache")
 async def test_edns_11_no_udp_reply_is_larger_than_1232() -> None:
     def many(liar: Liar, query: dns.message.Message, transport: str, send: Any) -> None:
         reply = address(query, count=200)
@@ -378,6 +206,7 @@ async def test_edns_11_no_udp_reply_is_larger_than_1232() -> None:
         assert not over_tcp.flags & dns.flags.TC
 
 
+@row("edns-16-ad")
 async def test_edns_16_ad_only_for_who_asks() -> None:
     def secure(liar: Liar, query: dns.message.Message, transport: str, send: Any) -> None:
         reply = address(query)
@@ -392,6 +221,7 @@ async def test_edns_16_ad_only_for_who_asks() -> None:
         assert (await wire.ask("s.test", want_dnssec=True)).flags & dns.flags.AD
 
 
+@row("edns-15-cd-cache")
 async def test_edns_15_checking_disabled_is_kept_apart() -> None:
     def strict(liar: Liar, query: dns.message.Message, transport: str, send: Any) -> None:
         if query.flags & dns.flags.CD:
@@ -433,7 +263,13 @@ def forged(query: dns.message.Message, how: str) -> Any:
     return reply
 
 
-@pytest.mark.parametrize("how", ["wrongq", "wrongtype", "wrongid", "noqr", "garbage", "hdronly", "short", "wrongsrc"])
+@pytest.mark.parametrize(
+    "how",
+    [
+        *(pytest.param(how, id=f"spoof-{how}") for how in ("wrongq", "wrongtype", "wrongid", "noqr", "wrongsrc")),
+        *(pytest.param(how, id=f"badup-{how}") for how in ("garbage", "hdronly", "short")),
+    ],
+)
 async def test_spoof_a_forged_answer_is_waited_out(how: str) -> None:
     async def lies(liar: Liar, query: dns.message.Message, transport: str, send: Any) -> None:
         if transport == "udp":
@@ -454,6 +290,7 @@ async def test_spoof_a_forged_answer_is_waited_out(how: str) -> None:
             assert [r.to_text() for r in reply.answer[0]] == ["192.0.2.1"]
 
 
+@row("spoof-port-random")
 async def test_spoof_ports_and_ids_cant_be_guessed(wire: Wire) -> None:
     for n in range(40):
         await wire.ask(f"n{n}.test")
@@ -463,6 +300,7 @@ async def test_spoof_ports_and_ids_cant_be_guessed(wire: Wire) -> None:
     assert sum(abs(a - b) < 3 for a, b in itertools.pairwise(ids)) <= 2
 
 
+@row("tc-01-upstream-tc")
 async def test_tc_01_a_truncated_answer_is_asked_again_over_tcp() -> None:
     def cut(liar: Liar, query: dns.message.Message, transport: str, send: Any) -> None:
         if transport == "udp":
@@ -477,6 +315,7 @@ async def test_tc_01_a_truncated_answer_is_asked_again_over_tcp() -> None:
             assert [r.to_text() for r in (await wire.ask("cut.test")).answer[0]] == ["192.0.2.1"]
 
 
+@row("tc-06-tcp-dead")
 async def test_tc_06_a_dead_tcp_upstream_is_no_hang() -> None:
     def dead(liar: Liar, query: dns.message.Message, transport: str, send: Any) -> None:
         if transport == "udp":
@@ -491,17 +330,20 @@ async def test_tc_06_a_dead_tcp_upstream_is_no_hang() -> None:
         assert reply.rcode() == 2 or (reply.flags & dns.flags.TC and not reply.answer)
 
 
+@row("tcp-01-one-byte")
 async def test_tcp_01_one_octet_at_a_time(wire: Wire) -> None:
     found = await wire.tcp(dns.message.make_query("slow.test", "A").to_wire(), one_by_one=True)
     assert dns.message.from_wire(found[0]).answer
 
 
+@row("tcp-02-pipelining")
 async def test_tcp_02_pipelined_queries_are_all_answered(wire: Wire) -> None:
     queries = [dns.message.make_query(f"p{n}.test", "A") for n in range(5)]
     found = await wire.tcp(*(q.to_wire() for q in queries))
     assert {dns.message.from_wire(m).id for m in found} == {q.id for q in queries}
 
 
+@row("tc-04-big-tcp")
 async def test_tc_04_a_large_answer_is_whole_over_tcp() -> None:
     def huge(liar: Liar, query: dns.message.Message, transport: str, send: Any) -> None:
         reply = dns.message.make_response(query)
@@ -517,6 +359,7 @@ async def test_tc_04_a_large_answer_is_whole_over_tcp() -> None:
         assert len(dns.message.from_wire(found[0]).answer[0]) == 2000
 
 
+@row("fail-01-timeout")
 async def test_fail_01_silence_is_servfail_with_the_reason_in_time() -> None:
     def silent(liar: Liar, query: dns.message.Message, transport: str, send: Any) -> None:
         return
@@ -531,6 +374,7 @@ async def test_fail_01_silence_is_servfail_with_the_reason_in_time() -> None:
         assert not (await wire.ask("dead.test")).options  # no OPT for who sent none
 
 
+@row("fail-02-lost-first")
 async def test_fail_02_a_lost_packet_is_sent_again() -> None:
     def loses(liar: Liar, query: dns.message.Message, transport: str, send: Any) -> None:
         if len(liar.asked) > 1:
@@ -542,6 +386,7 @@ async def test_fail_02_a_lost_packet_is_sent_again() -> None:
         assert time.perf_counter() - began < 2
 
 
+@row("cache-13-servfail", "cache-14-refused")
 @pytest.mark.parametrize("rcode", [dns.rcode.SERVFAIL, dns.rcode.REFUSED])
 async def test_cache_13_14_failures_are_remembered_for_a_moment(rcode: dns.rcode.Rcode) -> None:
     def fails(liar: Liar, query: dns.message.Message, transport: str, send: Any) -> None:
@@ -557,6 +402,7 @@ async def test_cache_13_14_failures_are_remembered_for_a_moment(rcode: dns.rcode
         assert len(wire.liar.asked) == asked
 
 
+@row("fwd-03-servfail-next")
 async def test_fwd_03_the_next_upstream_is_asked_and_nxdomain_is_final() -> None:
     def first(liar: Liar, query: dns.message.Message, transport: str, send: Any) -> None:
         reply = dns.message.make_response(query)
@@ -575,6 +421,7 @@ async def test_fwd_03_the_next_upstream_is_asked_and_nxdomain_is_final() -> None
             assert len(two.asked) == asked
 
 
+@row("filter-04-cname-cloak")
 @pytest.mark.parametrize("hops", [1, 8])
 @pytest.mark.parametrize("ends", [True, False])
 async def test_filter_04_a_tracker_behind_aliases_is_blocked(hops: int, ends: bool) -> None:
@@ -596,6 +443,7 @@ async def test_filter_04_a_tracker_behind_aliases_is_blocked(hops: int, ends: bo
             assert [o.code for o in reply.options] == [15]
 
 
+@row("filter-09-rebinding")
 @pytest.mark.parametrize("data", ["127.0.0.1", "10.1.1.1", "192.168.1.1", "169.254.1.1"])
 async def test_filter_09_a_public_name_doesnt_point_inside(data: str) -> None:
     def inside(liar: Liar, query: dns.message.Message, transport: str, send: Any) -> None:
@@ -612,14 +460,18 @@ async def test_filter_09_a_public_name_doesnt_point_inside(data: str) -> None:
 @pytest.mark.parametrize(
     ("asked", "rdtype", "rcode", "data"),
     [
-        ("localhost", "A", 0, ["127.0.0.1"]),
-        ("a.localhost", "AAAA", 0, ["::1"]),
-        ("1.0.0.127.in-addr.arpa", "PTR", 0, ["localhost."]),
-        ("x.home.arpa", "A", 3, []),
-        ("_dns.resolver.arpa", "SVCB", 0, []),
-        ("printer.local", "A", 3, []),
-        ("x.invalid", "A", 3, []),
-        ("9.1.168.192.in-addr.arpa", "PTR", 3, []),
+        pytest.param(asked, rdtype, rcode, data, id="special-" + asked.replace(".", "_"))
+        for asked, rdtype, rcode, data in (
+            ("localhost", "A", 0, ["127.0.0.1"]),
+            ("a.localhost", "AAAA", 0, ["::1"]),
+            ("1.0.0.127.in-addr.arpa", "PTR", 0, ["localhost."]),
+            ("x.home.arpa", "A", 3, []),
+            ("_dns.resolver.arpa", "SVCB", 0, []),
+            ("printer.local", "A", 3, []),
+            ("x.invalid", "A", 3, []),
+            ("x.onion", "A", 3, []),
+            ("9.1.168.192.in-addr.arpa", "PTR", 3, []),
+        )
     ],
 )
 async def test_special_use_names_stay_here(wire: Wire, asked: str, rdtype: str, rcode: int, data: list[str]) -> None:
@@ -628,6 +480,7 @@ async def test_special_use_names_stay_here(wire: Wire, asked: str, rdtype: str, 
     assert not wire.liar.asked
 
 
+@row("acl-01")
 async def test_acl_01_only_this_machine_may_ask_unless_told_otherwise() -> None:
     async with house(allow_clients=["127.0.0.9"]) as wire:
         found = await wire.send(header() + OK + IN_A)
@@ -651,6 +504,7 @@ async def test_edge_many_expensive_messages_cost_little(wire: Wire) -> None:
     await wire.alive()
 
 
+@row("tcp-07-idle")
 async def test_tcp_07_who_says_nothing_or_half_a_word_is_hung_up_on(monkeypatch: pytest.MonkeyPatch) -> None:
     from dnsnb.server import listeners
 
@@ -665,6 +519,7 @@ async def test_tcp_07_who_says_nothing_or_half_a_word_is_hung_up_on(monkeypatch:
         await wire.alive()
 
 
+@row("tcp-09-many")
 async def test_tcp_09_a_crowd_of_connections_shuts_nobody_out(wire: Wire) -> None:
     crowd = [await asyncio.open_connection(*wire.where) for _ in range(200)]
     try:
@@ -676,6 +531,7 @@ async def test_tcp_09_a_crowd_of_connections_shuts_nobody_out(wire: Wire) -> Non
             writer.close()
 
 
+@row("rrl-01")
 async def test_rrl_01_a_flood_from_one_asker_is_told_to_use_tcp() -> None:
     async with house(rate_limit=50, rate_burst=20) as wire:
         packets = [header(ident=n) + name(f"n{n}.test") + IN_A for n in range(300)]
@@ -688,6 +544,7 @@ async def test_rrl_01_a_flood_from_one_asker_is_told_to_use_tcp() -> None:
         assert over_tcp
 
 
+@row("fwd-01-failover")
 async def test_fwd_01_a_dead_upstream_costs_little_and_comes_back() -> None:
     dead = [True]
 
@@ -715,6 +572,7 @@ async def test_fwd_01_a_dead_upstream_costs_little_and_comes_back() -> None:
                     await wire.ask(f"again{time.monotonic_ns()}.test")
 
 
+@row("fwd-04-serve-stale")
 async def test_fwd_04_stale_answers_while_upstreams_are_away() -> None:
     away = [False]
 
@@ -738,6 +596,7 @@ async def test_fwd_04_stale_answers_while_upstreams_are_away() -> None:
         assert [o.code for o in reply.options] == [15]  # a rule made meanwhile holds for what is stale
 
 
+@row("fwd-08-loop")
 async def test_fwd_08_a_server_that_is_its_own_upstream_does_not_storm() -> None:
     async with Liar().run() as liar, Server(upstreams=[f"127.0.0.1:{liar.port}"]) as server:
         from dnsnb.dns.upstream import Target
@@ -754,6 +613,7 @@ async def test_fwd_08_a_server_that_is_its_own_upstream_does_not_storm() -> None
             looped[0].close()
 
 
+@row("edge-04-ipv6")
 @pytest.mark.parametrize("qname", ["ok.test", "blocked.test", "localhost"])
 async def test_edge_04_the_same_over_ipv6(qname: str) -> None:
     async with house(dns="[::1]:0", blacklist=["blocked.test"]) as wire:
@@ -765,6 +625,7 @@ async def test_edge_04_the_same_over_ipv6(qname: str) -> None:
         assert udp.answer == tcp.answer
 
 
+@row("edge-05-reply-source")
 @pytest.mark.parametrize("qname", ["ok.test", "localhost"])
 async def test_edge_05_the_reply_comes_from_the_address_that_was_asked(qname: str) -> None:
     async with house(dns="0.0.0.0:0", allow_clients=["127.0.0.0/8"]) as wire:
