@@ -10,10 +10,11 @@ from functools import lru_cache
 from typing import Any
 
 import narwhals as nw
+import numpy as np
 import pandas as pd
 
-from dnsnb.analysis.native import collected, lazy, since_epoch_us
-from dnsnb.analysis.pairs import present
+from dnsnb.analysis.native import collected, lazy
+from dnsnb.analysis.pairs import as_microseconds, present
 from dnsnb.analysis.questions import SEPARATOR, with_answer_text
 from dnsnb.dns.rebind import is_inside
 
@@ -33,17 +34,15 @@ def by_answer(frame: Any, types: tuple[str, ...]) -> pd.DataFrame:
     rows = rows.filter(nw.col("qtype").cast(nw.String).fill_null("").is_in(list(types)))
     if "status" in have:
         rows = rows.filter(~nw.col("status").cast(nw.String).fill_null("").is_in(["local", "blocked"]))
-    time = since_epoch_us("time") if "time" in have else nw.lit(None).cast(nw.Int64)
     ttl = nw.col("ttl").cast(nw.Float64) if "ttl" in have else nw.lit(None).cast(nw.Float64)
-    rows = rows.with_columns(
-        nw.col("client").cast(nw.String).fill_null(""), time.alias("first"), time.alias("last"), ttl.alias("ttl")
-    )
-    found = collected(
-        rows.group_by("client", "qname", "answers").agg(
-            nw.len().alias("count"), nw.col("ttl").max(), nw.col("first").min(), nw.col("last").max()
-        )
-    )
-    found = found.astype({"count": "int64", "first": "float64", "last": "float64", "ttl": "float64"})
+    rows = rows.with_columns(nw.col("client").cast(nw.String).fill_null(""), ttl.alias("ttl"))
+    timed = "time" in have
+    bounds = (nw.col("time").min().alias("first"), nw.col("time").max().alias("last")) if timed else ()
+    groups = rows.group_by("client", "qname", "answers")
+    found = collected(groups.agg(nw.len().alias("count"), nw.col("ttl").max(), *bounds))
+    for name in ("first", "last"):
+        found[name] = as_microseconds(found[name]) if timed else np.nan
+    found = found.astype({"count": "int64", "ttl": "float64"})
     for name in ("client", "qname", "answers"):
         found[name] = found[name].astype("object")
     return found.sort_values(["client", "qname", "first", "answers"], ignore_index=True)

@@ -16,7 +16,6 @@ from dnsnb.analysis.pairs import (
     IGNORED,
     QUERY_OVERHEAD,
     as_time,
-    microseconds,
     newest_hours,
     octets,
     present,
@@ -130,14 +129,13 @@ def _events(frame: Any, ignore: tuple[str, ...], where: Any = None) -> pd.DataFr
     have = present(frame, *_TAKES)
     sums = {"octets": octets("query_bytes", have), "bare": unsized("query_bytes", have)}
     least = {"ttl": nw.col("ttl").cast(nw.Float64)} if "ttl" in have else {}
-    key = {"second": microseconds() // _SECOND}
     found = reduced(
         frame,
         ("client", "qname", "second"),
         sums,
         least,
         (*_NEEDS, *have),
-        made=key,
+        window=("second", _SECOND),
         where=~nw.col("time").is_null() if where is None else where,
     )
     if not least:

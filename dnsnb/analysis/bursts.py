@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from dnsnb.analysis.gathered import Gathered
-from dnsnb.analysis.native import collected, lazy, since_epoch_us, window_us
+from dnsnb.analysis.native import collected, lazy, window_us, with_windows
 from dnsnb.analysis.result import Result, result
 
 MOST_WINDOWS = 200_000
@@ -107,7 +107,7 @@ def _counted(frame: Any, every: str, by: str | None) -> pd.DataFrame:
     """Return how many rows each series has in each window."""
     rows = lazy(frame, "time", *([by] if by else [])).filter(~nw.col("time").is_null())
     series = nw.col(by).cast(nw.String).fill_null("") if by else nw.lit("")
-    rows = rows.with_columns((since_epoch_us("time") // window_us(every)).alias("window"), series.alias("series"))
+    rows = with_windows(rows, window_us(every)).with_columns(series.alias("series"))
     found = collected(rows.group_by("series", "window").agg(nw.len().alias("count")))
     return found.astype({"series": "object", "window": "int64", "count": "int64"})
 

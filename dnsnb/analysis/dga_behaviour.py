@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from dnsnb.analysis.native import window_us
-from dnsnb.analysis.pairs import IGNORED, as_time, microseconds, present, ramp, reduced, with_domains
+from dnsnb.analysis.pairs import IGNORED, as_time, present, ramp, reduced, with_domains
 from dnsnb.analysis.result import Result, result
 
 _NEEDS = ("client", "qname", "rcode", "time")
@@ -47,11 +47,17 @@ def dga_behaviour(
     if have:
         where &= nw.col("status").cast(nw.String).fill_null("") != "blocked"
     sums = {"nx": (nw.col("rcode").cast(nw.String).fill_null("") == "NXDOMAIN").cast(nw.Int64)}
-    least = {"first": microseconds(), "last": -microseconds()}
-    made = {"window": microseconds() // step}
-    groups = reduced(frame, ("client", "qname", "window"), sums, least, (*_NEEDS, *have), made=made, where=where)
+    groups = reduced(
+        frame,
+        ("client", "qname", "window"),
+        sums,
+        {},
+        (*_NEEDS, *have),
+        window=("window", step),
+        times=True,
+        where=where,
+    )
     groups = with_domains(groups, ignore)
-    groups["last"] = -groups["last"]
     params = {"every": every, "n": n, "fewest": fewest, "ignore": ignore}
     return _judged(groups, step, params)
 

@@ -74,7 +74,8 @@ def _plain(values: pd.Series, kind: Any) -> pd.Series:
         return values.astype("boolean" if values.hasnans else "bool")
     if isinstance(kind, nw.Datetime):
         times = pd.Series(pd.DatetimeIndex(values)).dt
-        return (times.tz_localize("UTC") if kind.time_zone is None else times.tz_convert("UTC")).dt.as_unit("us")
+        # what has no values may have lost its zone on the way
+        return (times.tz_localize("UTC") if times.tz is None else times.tz_convert("UTC")).dt.as_unit("us")
     if isinstance(kind, nw.Decimal):
         numbers = values.astype("float64")
         return numbers.astype("int64") if numbers.mod(1).eq(0).all() else numbers

@@ -12,7 +12,7 @@ import pandas as pd
 
 from dnsnb.analysis.gathered import Gathered
 from dnsnb.analysis.native import window_us
-from dnsnb.analysis.pairs import IGNORED, as_time, microseconds, reduced, with_domains
+from dnsnb.analysis.pairs import IGNORED, as_time, reduced, with_domains
 from dnsnb.analysis.result import Result, result
 from dnsnb.analysis.seenstore import put_seen, read_seen
 
@@ -100,9 +100,7 @@ class NewlySeen:
 
 
 def _reduced(frame: Any, ignore: tuple[str, ...]) -> pd.DataFrame:
-    least = {"first": microseconds(), "last": -microseconds()}
-    found = reduced(frame, ("client", "qname"), {}, least, _NEEDS, where=~nw.col("time").is_null())
-    found["last"] = -found["last"]
+    found = reduced(frame, ("client", "qname"), {}, {}, _NEEDS, times=True, where=~nw.col("time").is_null())
     gathered = Gathered(("client", "domain"), (), ("first",), ("last",))
     gathered.add(with_domains(found, ignore))
     return gathered.table()

@@ -6,19 +6,21 @@ Decides which names are looked at; knows the public suffix list through dnsnb.na
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import timedelta
 from typing import Any
 
 import narwhals as nw
 import numpy as np
 import pandas as pd
 
-from dnsnb.analysis.native import collected, columns_of, lazy, since_epoch_us
+from dnsnb.analysis.native import EPOCH, collected, columns_of, lazy, with_windows
 from dnsnb.names import registered_domain
 
 #: what is asked for by nobody's choice: addresses backwards, multicast names, search suffixes of no domain
 IGNORED = ("arpa", "local", "localdomain")
 #: octets of a question beside its name as text: header, the name's first and last octet, type and class
 QUERY_OVERHEAD = 12 + 2 + 4
+_HOUR = 3_600_000_000
 
 
 def reduced(
@@ -28,32 +30,38 @@ def reduced(
     least: dict[str, Any],
     needs: Iterable[str],
     *,
-    made: dict[str, Any] | None = None,
+    window: tuple[str, int] | None = None,
+    times: bool = False,
     where: Any = None,
 ) -> pd.DataFrame:
     """Return a frame's groups by `keys` with `count` and aggregates, reduced in the frame's own engine.
 
-    Rows without a name are left out; a null client is "". `sums` and `least` are expressions by column of the result,
-    `made` those of keys that are no columns, `where` is a condition.
+    Rows without a name are left out; a null client is "". `sums` and `least` are expressions by column of the result;
+    `window` is a key made of the time, its name and length in µs; `times` adds `first` and `last`, µs since the epoch,
+    NaN where no time is known; `where` is a condition.
     """
     rows = lazy(frame, *needs).filter(~nw.col("qname").is_null())
     if where is not None:
         rows = rows.filter(where)
-    if "client" in needs:
-        rows = rows.with_columns(nw.col("client").cast(nw.String).fill_null(""))
-    values = {**(made or {}), **sums, **least}
-    rows = rows.with_columns(*(expression.alias(name) for name, expression in values.items()))
+    if window is not None:
+        rows = with_windows(rows, window[1], window[0])
+    values = [expression.alias(name) for name, expression in (sums | least).items()]
+    rows = rows.with_columns(nw.col("client").cast(nw.String).fill_null(""), *values)
+    bounds = (nw.col("time").min().alias("first"), nw.col("time").max().alias("last")) if times else ()
     found = collected(
         rows.group_by(*keys).agg(
             nw.len().alias("count"),
             *(nw.col(name).sum().alias(name) for name in sums),
             *(nw.col(name).min().alias(name) for name in least),
+            *bounds,
         )
     )
     for name in ("count", *sums):
         found[name] = found[name].fillna(0).astype("int64")
     for name in least:
         found[name] = found[name].astype("float64")
+    for name in ("first", "last") if times else ():
+        found[name] = as_microseconds(found[name])
     for name in ("client", "qname", "domain"):
         if name in found:
             found[name] = found[name].astype("object")
@@ -70,14 +78,14 @@ def newest_hours(frame: Any, most: int) -> tuple[Any, int]:
     """Return a condition for the newest hours of a frame that have at most `most` rows (one hour at least), or None
     when all have; and the number of rows that it leaves out."""
     rows = lazy(frame, "time").filter(~nw.col("time").is_null())
-    hours = rows.with_columns((since_epoch_us("time") // 3_600_000_000).alias("hour"))
+    hours = with_windows(rows, _HOUR, "hour")
     found = collected(hours.group_by("hour").agg(nw.len().alias("count"))).sort_values("hour", ascending=False)
     total = int(found["count"].sum())
     if total <= most:
         return None, 0
     kept = found[(found["count"].cumsum() <= most) | (np.arange(len(found)) == 0)]
-    first = int(kept["hour"].min())
-    where = ~nw.col("time").is_null() & (since_epoch_us("time") // 3_600_000_000 >= first)
+    first = EPOCH + timedelta(microseconds=int(kept["hour"].min()) * _HOUR)
+    where = ~nw.col("time").is_null() & (nw.col("time") >= nw.lit(first))
     return where, total - int(kept["count"].sum())
 
 
@@ -98,9 +106,12 @@ def with_domains(groups: pd.DataFrame, ignore: Iterable[str]) -> pd.DataFrame:
     return found[found["domain"].notna()].reset_index(drop=True)
 
 
-def microseconds() -> Any:
-    """Return an expression: `time` as whole microseconds since the epoch."""
-    return since_epoch_us("time")
+def as_microseconds(times: pd.Series) -> pd.Series:
+    """Return times (UTC) as microseconds since the epoch, NaN where there is none."""
+    if not isinstance(times.dtype, pd.DatetimeTZDtype):  # what was null throughout has lost its type on the way
+        return pd.Series(np.nan, index=times.index, dtype="float64")
+    whole = times.dt.as_unit("us").astype("int64").astype("float64")
+    return whole.where(times.notna())
 
 
 def octets(column: str, have: Iterable[str]) -> Any:

@@ -15,7 +15,6 @@ from dnsnb.analysis.pairs import (
     IGNORED,
     QUERY_OVERHEAD,
     as_time,
-    microseconds,
     octets,
     present,
     ramp,
@@ -28,7 +27,7 @@ from dnsnb.analysis.result import Result, result
 #: types that carry much, or that people's programs seldom ask for
 ODD_TYPES = ("TXT", "NULL", "CNAME", "MX", "KEY", "PRIVATE", "TYPE65399", "TYPE65280")
 _NEEDS = ("client", "qname", "qtype")
-_TAKES = ("time", "query_bytes", "response_bytes", "ttl")
+_TAKES = ("time", "query_bytes", "response_bytes")
 _SUMS = ("odd", "up", "down")
 _PART = {"volume": 0.30, "length": 0.25, "odd": 0.20, "new": 0.15, "random": 0.10}
 _FEWEST_NAMES, _LEAST_BYTES = 8, 300
@@ -115,12 +114,10 @@ def _by_name(frame: Any, ignore: tuple[str, ...]) -> pd.DataFrame:
         "bare": unsized("query_bytes", have),
         "down": octets("response_bytes", have),
     }
-    # the greatest time as the least of its negative, so that one kind of aggregate does
-    least = {"first": microseconds(), "last": -microseconds()} if "time" in have else {}
-    found = reduced(frame, ("client", "qname"), sums, least, (*_NEEDS, *(c for c in have if c != "ttl")))
-    if not least:
+    times = "time" in have
+    found = reduced(frame, ("client", "qname"), sums, {}, (*_NEEDS, *have), times=times)
+    if not times:
         found["first"] = found["last"] = np.nan
-    found["last"] = -found["last"]
     # where a source doesn't tell sizes: what a question of that name has at least
     found["up"] += found["bare"] * (found["qname"].str.len().astype("int64") + QUERY_OVERHEAD)
     return with_domains(found, ignore)
