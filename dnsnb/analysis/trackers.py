@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import combinations
 from typing import Any
 
 import narwhals as nw
@@ -20,20 +21,21 @@ SETTLED = ("local", "refused", "limited")
 
 
 def trackers(frame: Any, lists: Given, by: str = "rule", n: int = 20) -> Result:
-    """Return how much of a log is on lists, by "rule" (the most specific that matches), "client", or "list".
+    """Return how much of a log is on lists, by "rule", "client", "list", or "overlap" of lists.
 
     `lists` are names (each with all below it), a file in any list format, or several by name, as for `replay`; a policy
     zone's or hosts file's own way of matching holds. `queries` are those on any list, `share` their part of all rows
     with a name (by client: of that client's), `names` and `clients` are distinct; `blocked` were blocked in the log,
-    `would_be` would have been: they passed, though listed. By list, `only` are queries that no other list has.
+    `would_be` would have been: they passed, though listed. By rule the most specific counts; by list `only` are queries
+    that no other list has; by overlap the rows are of what both `list` and `other` have.
 
     >>> from dnsnb import simulate
     >>> found = trackers(simulate.frame(hours=0.5), simulate.ADS, by="client")
     >>> bool((found["blocked"] + found["would_be"] == found["queries"]).all())
     True
     """
-    if by not in ("rule", "client", "list"):
-        raise ValueError(f"by: {by!r}: must be 'rule', 'client' or 'list'")
+    if by not in ("rule", "client", "list", "overlap"):
+        raise ValueError(f"by: {by!r}: must be 'rule', 'client', 'list' or 'overlap'")
     if n < 1:
         raise ValueError(f"n: {n!r}: must be at least 1")
     policy, _ = policy_of(lists, (), False)
@@ -41,29 +43,36 @@ def trackers(frame: Any, lists: Given, by: str = "rule", n: int = 20) -> Result:
     matched = _matches(policy, groups["qname"].unique())
     listed = groups[[name in matched for name in groups["qname"]]].copy() if len(groups) else groups.copy()
     listed["would_be"] = listed["queries"] - listed["blocked"]
-    if by == "list":
-        lists_of = pd.Series([matched[name][1] for name in listed["qname"]], listed.index, dtype="object")
-        found = _summed(listed.assign(list=lists_of).explode("list", ignore_index=True), "list")
+    lists_of = pd.Series([matched[name][1] for name in listed["qname"]], listed.index, dtype="object")
+    key = [by]
+    if by == "overlap":
+        key = ["list", "other"]
+        pairs = listed.assign(pair=lists_of.map(lambda names: list(combinations(names, 2))))
+        pairs = pairs.explode("pair", ignore_index=True).dropna(subset=["pair"])
+        for place, name in enumerate(key):
+            pairs[name] = pd.Series([pair[place] for pair in pairs["pair"]], pairs.index, dtype="str")
+        found = _summed(pairs, key)
+    elif by == "list":
+        found = _summed(listed.assign(list=lists_of).explode("list", ignore_index=True), key)
         alone = lists_of[lists_of.map(len) == 1].map(lambda names: names[0])
         only = listed.loc[alone.index, "queries"].groupby(alone).sum()
         found["only"] = found["list"].map(only).fillna(0).astype("int64")
     elif by == "client":
-        found = _summed(listed[listed["client"].notna()], "client").drop(columns="clients")
+        found = _summed(listed[listed["client"].notna()], key).drop(columns="clients")
         wholes = groups.groupby("client")["queries"].sum()
         found["share"] = found["queries"] / found["client"].map(wholes.to_dict()).astype("float64")
     else:
-        found = _summed(
-            listed.assign(rule=pd.Series([matched[q][0] for q in listed["qname"]], listed.index, "str")), by
-        )
+        rules = pd.Series([matched[name][0] for name in listed["qname"]], listed.index, dtype="str")
+        found = _summed(listed.assign(rule=rules), key)
     total = int(groups["queries"].sum())
     if by != "client":
         found["share"] = found["queries"] / max(total, 1)
     order = ["queries", "share", "names", "clients", "blocked", "would_be", "only"]
-    found = found[[by, *(name for name in order if name in found)]]
-    found = found.sort_values(["queries", by], ascending=[False, True], ignore_index=True).head(n)
+    found = found[[*key, *(name for name in order if name in found)]]
+    found = found.sort_values(["queries", *key], ascending=[False, *[True] * len(key)], ignore_index=True).head(n)
     passed = int(listed["would_be"].sum())
     read_as = f"{int(listed['queries'].sum()):,} of {total:,} queries are on the lists; {passed:,} of them passed"
-    chart = {"kind": "bars", "name": by, "value": "queries"}
+    chart = {"kind": "bars", "name": key, "value": "queries"}
     return result(found, "trackers", read_as, chart, by=by, n=n, lists=sorted(policy.lists))
 
 
@@ -103,7 +112,7 @@ def _groups(frame: Any) -> pd.DataFrame:
     return groups.astype({"blocked": "int64"}).sort_values(["client", "qname"], ignore_index=True)
 
 
-def _summed(groups: pd.DataFrame, key: str) -> pd.DataFrame:
+def _summed(groups: pd.DataFrame, key: list[str]) -> pd.DataFrame:
     found = groups.groupby(key, as_index=False).agg(
         queries=("queries", "sum"), names=("qname", "nunique"), clients=("client", "nunique"),
         blocked=("blocked", "sum"), would_be=("would_be", "sum"),

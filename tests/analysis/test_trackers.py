@@ -34,6 +34,8 @@ def test_by_rule_client_and_list(tmp_path: Path) -> None:
     assert by_list["queries"].to_dict() == {"all": 3, "ads": 2}
     assert by_list["only"].to_dict() == {"all": 1, "ads": 0}
     assert by_list.loc["all", ["share", "names", "clients", "blocked", "would_be"]].tolist() == [0.75, 3, 2, 1, 2]
+    overlap = analysis.trackers(traffic(), lists, by="overlap")
+    assert overlap[["list", "other", "queries", "names"]].values.tolist() == [["ads", "all", 2, 2]]
     by_client = analysis.trackers(traffic(), lists, by="client").set_index("client")
     assert by_client["share"].to_dict() == {"a": 1.0, "b": 0.5}
     by_rule = analysis.trackers(traffic(), ["ads.example", "metrics.example"])
@@ -46,6 +48,6 @@ def test_by_rule_client_and_list(tmp_path: Path) -> None:
 @settings(max_examples=8)
 @given(frame=ROWS)
 def test_blocked_and_would_be_are_all(frame: pd.DataFrame) -> None:
-    for by in ("rule", "client", "list"):
+    for by in ("rule", "client", "list", "overlap"):
         found = analysis.trackers(frame, ["tracker.example", "a.test"], by=by)
         assert (found["blocked"] + found["would_be"] == found["queries"]).all()
