@@ -99,12 +99,14 @@ def summary(frame: Any, *, tz: str | None = None, title: str = "DNS report") -> 
         found = domains(frame, 10)
         shown = pd.DataFrame(found)[["domain", "queries", "share", "clients", "names"]]
         parts["Domains"] = result(shown, "domains", found.read_as, found.attrs["chart"])
-    if "status" in have:
+    if figures.blocked is not None:
         parts["Fates"] = top(frame, "status", 9)
     if "rcode" in have:
         parts["Answers"] = rcodes(frame)
     if {"latency_ms", "status", "upstream"} <= have:
         parts["How fast"] = latency(frame)
+        if parts["How fast"].empty:
+            del parts["How fast"]
     if figures.from_memory is not None and figures.first is not None:
         parts["From memory"] = cache_hits(frame, next((e for e, s in _STEPS if figures.seconds / s <= 60), "1D"))
         parts["From memory"]["time"] = parts["From memory"]["time"].dt.tz_convert(zone)
@@ -128,6 +130,12 @@ def _named(frame: Any, clients: Result) -> Result:
     return clients
 
 
+def reading_notes(report: str) -> list[str]:
+    """Return what an import report says, without what the page says already: times, and paths of somebody's machine."""
+    lines = [" ".join(line.split()) for line in report.splitlines() if line.strip()]
+    return [line for line in lines if not line.startswith(("files ", "time ", "taken from "))][:12]
+
+
 def _notes(frame: Any, figures: Facts) -> list[str]:
     """What a reader should know of the log itself."""
     notes = []
@@ -140,5 +148,5 @@ def _notes(frame: Any, figures: Facts) -> list[str]:
         notes.append(f"Source: {', '.join(figures.sources[:5])}{' …' if len(figures.sources) > 5 else ''}.")
     report = getattr(frame, "attrs", {}).get("import")
     if report is not None:
-        notes += [line for line in str(report).splitlines() if line.strip()][:12]
+        notes += reading_notes(str(report))
     return notes

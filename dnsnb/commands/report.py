@@ -32,7 +32,7 @@ def run(arguments: argparse.Namespace) -> int:
     out = Path(arguments.out) if arguments.out else None
     if out is not None and out.suffix.lower() not in (".html", ".htm", ".txt"):
         raise SettingError("--out", arguments.out, "must end in .html or .txt")
-    from dnsnb.analysis.summary import summary
+    from dnsnb.analysis.summary import reading_notes, summary
 
     title = arguments.title or "DNS report: " + ", ".join(_named(file) for file in arguments.files[:3])
     frame, notes = _read(arguments)
@@ -42,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
         if str(error).startswith("tz:"):
             raise SettingError("--tz", arguments.tz, "must be a zone such as Europe/Berlin") from None
         raise
-    report.notes += notes
+    report.notes += reading_notes(notes)
     if out is None:
         print(report)
         return 0
@@ -50,11 +50,11 @@ def run(arguments: argparse.Namespace) -> int:
         report.save(out) if out.suffix.lower() != ".txt" else out.write_text(f"{report}\n", encoding="utf-8")
     except OSError as error:
         raise SettingError("--out", arguments.out, f"can't be written: {error.strerror}") from None
-    print(f"{report.heading}; {len(report.findings)} that look wrong\nwritten      {out}")
+    print(f"{report.heading}\nfindings     {len(report.findings)}\nwritten      {out}")
     return 0
 
 
-def _read(arguments: argparse.Namespace) -> tuple[Any, list[str]]:
+def _read(arguments: argparse.Namespace) -> tuple[Any, str]:
     """Return the log, lazy where it is large, and what is to be said of the reading."""
     from dnsnb.formats import read_log, scan_log
     from dnsnb.formats.report import ImportReport
@@ -70,8 +70,8 @@ def _read(arguments: argparse.Namespace) -> tuple[Any, list[str]]:
                 pass
             else:
                 said = ImportReport()
-                return scan_log(sources, report=said, **how), str(said).splitlines()
-        return read_log(sources, **how), []
+                return scan_log(sources, report=said, **how), str(said)
+        return read_log(sources, **how), ""
     except OSError as error:
         raise LogFormatError(str(error)) from None
 
