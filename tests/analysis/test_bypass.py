@@ -57,7 +57,7 @@ def test_other_resolvers_in_a_capture() -> None:
     assert analysis.bypass(frame).empty
 
 
-@settings(max_examples=8)
+@settings(max_examples=5)
 @given(frame=ROWS)
 def test_refused_is_never_more_than_asked(frame: pd.DataFrame) -> None:
     found = analysis.bypass(frame, providers=["a.test"], least=0.001, silent_hours=0.5)

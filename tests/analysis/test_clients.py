@@ -45,7 +45,7 @@ def test_anonymity() -> None:
         analysis.anonymity(made(*rows), k=1)
 
 
-@settings(max_examples=8)
+@settings(max_examples=5)
 @given(frame=ROWS)
 def test_more_clients_wanted_means_more_values_rare(frame: pd.DataFrame) -> None:
     few, many = (analysis.anonymity(frame, ["qname"], k=k).iloc[0] for k in (2, 4))

@@ -44,7 +44,7 @@ def test_the_list_that_comes_with_it() -> None:
     assert "Copyright (c) 2022 NextDNS" in text, "its licence wants the notice kept"
 
 
-@settings(max_examples=8)
+@settings(max_examples=5)
 @given(frame=ROWS)
 def test_only_rows_with_a_chain(frame: pd.DataFrame) -> None:
     found = analysis.cloaking(frame, ["tracker.example"])

@@ -39,7 +39,7 @@ def test_the_rest_is_folded_and_labels_never_collide() -> None:
         analysis.flow(made(*rows), ["client"])
 
 
-@settings(max_examples=8)
+@settings(max_examples=5)
 @given(frame=ROWS)
 def test_every_stage_adds_up(frame: pd.DataFrame) -> None:
     found = analysis.flow(frame, ["qtype", "client", "domain", "answered_by"], most=2)

@@ -56,7 +56,7 @@ def test_what_search_lists_waste() -> None:
     ]  # fmt: skip
 
 
-@settings(max_examples=8)
+@settings(max_examples=5)
 @given(frame=ROWS)
 def test_what_is_left_out_adds_up(frame: pd.DataFrame) -> None:
     found = analysis.nxdomain(frame, by="qtype")

@@ -57,7 +57,7 @@ def test_a_sweep_of_caches() -> None:
     assert set(analysis.odd_queries(made(*swept, qtype="A"), sweep=21)["what"]) == {"no recursion"}
 
 
-@settings(max_examples=8)
+@settings(max_examples=5)
 @given(frame=ROWS)
 def test_counts_are_of_rows(frame: pd.DataFrame) -> None:
     found = analysis.odd_queries(frame)

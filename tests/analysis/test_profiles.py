@@ -50,7 +50,7 @@ def test_a_client_that_changed() -> None:
     assert pd.isna(found.loc["n", "distance"])
 
 
-@settings(max_examples=8)
+@settings(max_examples=5)
 @given(one=ROWS, other=ROWS)
 def test_a_distance_is_one(one: pd.DataFrame, other: pd.DataFrame) -> None:
     """Between 0 and 1, the same both ways, 0 to itself."""

@@ -53,7 +53,7 @@ def test_retries() -> None:
     assert analysis.retries(frame, within="1min")["recovered"].tolist() == [2]
 
 
-@settings(max_examples=8)
+@settings(max_examples=5)
 @given(frame=ROWS)
 def test_parts_are_never_more_than_the_whole(frame: pd.DataFrame) -> None:
     found = analysis.retries(frame)

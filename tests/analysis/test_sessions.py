@@ -54,7 +54,7 @@ def test_what_is_looked_up_with_a_page() -> None:
         analysis.page_loads(frame, limit=5)
 
 
-@settings(max_examples=8)
+@settings(max_examples=5)
 @given(frame=ROWS)
 def test_no_query_is_lost_or_counted_twice(frame: pd.DataFrame) -> None:
     whole = frame.dropna(subset=["time", "client", "qname"])

@@ -39,7 +39,7 @@ def test_amplification() -> None:
     assert found[["qtype", "count", "ratio", "largest"]].values.tolist() == [["ANY", 2, 40.0, 4000], ["A", 1, 2.0, 100]]
 
 
-@settings(max_examples=8)
+@settings(max_examples=5)
 @given(frame=ROWS)
 def test_shares_add_up(frame: pd.DataFrame) -> None:
     found = analysis.ttls(frame)

@@ -60,7 +60,7 @@ def same(name: str, found: Any, wanted: Any) -> None:
 
 
 @pytest.mark.parametrize(("name", "params"), [(name, params) for name, tried in TRIED.items() for params in tried])
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(a=ROWS, b=ROWS, cut=st.integers(0, 25))
 def test_states_add_up_to_the_batch(name: str, params: dict[str, Any], a: Any, b: Any, cut: int) -> None:
     one, other = analysis.live(name, **params), analysis.live(name, **params)

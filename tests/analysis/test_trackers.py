@@ -45,7 +45,7 @@ def test_by_rule_client_and_list(tmp_path: Path) -> None:
         analysis.trackers(traffic(), lists, by="name")
 
 
-@settings(max_examples=8)
+@settings(max_examples=5)
 @given(frame=ROWS)
 def test_blocked_and_would_be_are_all(frame: pd.DataFrame) -> None:
     for by in ("rule", "client", "list", "overlap"):
