@@ -34,6 +34,7 @@ class Dashboard(anywidget.AnyWidget):
     _esm = packed("widget.js")
     _css = style()
     _feed: Feed | None = None
+    _last: Feed | None = None  # of a session that is closed
     #: what paints the view alone, at most once a second: it survives a reload and goes into exports
     snapshot = traitlets.Dict().tag(sync=True)
     #: the selection made in the view, as plain data; None when all rows are selected
@@ -82,17 +83,23 @@ class Dashboard(anywidget.AnyWidget):
         if kind == "selected":
             data = message.get("data")
             self.selection = data if isinstance(data, dict) else None
-        elif self._feed is None or not isinstance(kind, str):
-            return
+        elif self._feed is None:
+            if kind == "hello" and self._last is not None and self._stale(message, self._last):
+                self._last.frame(self, time.monotonic())  # the kernel was too busy to let it ask before
         elif kind == "ack":
             self.pace.ack(time.monotonic(), int(message.get("seq") or 0), bool(message.get("visible")))
         elif kind == "hello":
-            visible = bool(message.get("visible"))
-            if message.get("epoch") != self._feed.epoch or message.get("last") != self.pace.sent:
-                self.cursor = -1  # begin with everything
-            self.pace.hello(visible)
+            self._stale(message, self._feed)
+            self.pace.hello(bool(message.get("visible")))
         elif kind == "request" and commands_of(self.session):
             loop().command(self._feed, self, message)
+
+    def _stale(self, hello: dict[str, Any], feed: Feed) -> bool:
+        """Whether a browser lacks something; then it gets everything anew."""
+        stale = hello.get("epoch") != feed.epoch or hello.get("last") != self.pace.sent
+        if stale:
+            self.cursor = -1
+        return stale
 
     def keep_snapshot(self, snapshot: dict[str, Any]) -> None:
         """Keep what paints the view after a reload or in an export; called from the view loop alone."""
@@ -102,11 +109,12 @@ class Dashboard(anywidget.AnyWidget):
         """Stop feeding the view and leave it where it is, as last drawn and marked as closed."""
         feed, self._feed = self._feed, None
         if feed is not None:
+            self._last = feed
             loop().finish(feed, self)
 
     def close(self) -> None:
         """Take the view away from all front ends and stop feeding it."""
-        feed, self._feed = self._feed, None
+        feed, self._feed, self._last = self._feed, None, None
         if feed is not None:
             loop().detach(feed, self)
         super().close()

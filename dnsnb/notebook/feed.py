@@ -18,6 +18,7 @@ from dnsnb.notebook.pacing import Budget, Pace
 from dnsnb.notebook.rates import Rates
 
 KEEP_ROWS = 20_000  # newest rows held for views that open or fall behind
+KEEP_CLOSED = 5_000  # of a session that is closed, for a browser that comes to its views later
 FRAME_ROWS = 4_000  # most rows in one frame; older ones are counted and told
 SNAPSHOT_ROWS = 40
 SNAPSHOT_EVERY = 1.0
@@ -58,6 +59,7 @@ class Feed:
         self._held = 0
         self._snapshot_at = -1e9
         self._snapshot_dirty = True
+        self._frozen: dict[str, Any] | None = None  # the last states, once the session is closed
         self._sse = session.client.sse if commands_of(session) else None
         if self._sse is None:
             self.connection = {"state": "open", "reason": ""}
@@ -99,10 +101,13 @@ class Feed:
                 self._rows += count
                 self._held += count
                 self.rates.add(columns)
-                while len(self._batches) > 1 and self._held - len(self._batches[0][1]["time"]) >= KEEP_ROWS:
-                    self._held -= len(self._batches.popleft()[1]["time"])
+                self._trim(KEEP_ROWS)
             self._snapshot_dirty = True
         self._changed()
+
+    def _trim(self, rows: int) -> None:
+        while len(self._batches) > 1 and self._held - len(self._batches[0][1]["time"]) >= rows:
+            self._held -= len(self._batches.popleft()[1]["time"])
 
     def _on_state(self, event: Any) -> None:
         with self._lock:
@@ -112,6 +117,8 @@ class Feed:
 
     def _states(self, names: Iterable[str] = _STATES) -> dict[str, Any]:
         """What the stream says of these channels now, deltas applied."""
+        if self._frozen is not None:
+            return {name: self._frozen[name] for name in names if name in self._frozen}
         if self._sse is None:
             return {}
         found = ((name, self._sse.current(name)) for name in names)
@@ -125,10 +132,14 @@ class Feed:
 
     def finish(self, view: View) -> None:
         """Send a view its last rows, and that nothing follows."""
+        if self._frozen is None:
+            self._frozen = self._states()
+            with self._lock:
+                self._trim(KEEP_CLOSED)
         self.connection = {"state": "closed", "reason": ENDED}
         view_dirty(view).add("connection")
         if view.pace.opened:
-            self._frame(view, time.monotonic())
+            self.frame(view, time.monotonic())
         view.keep_snapshot(self.snapshot())
 
     def open(self, view: View) -> None:
@@ -150,7 +161,7 @@ class Feed:
             if not behind or not view.pace.visible:
                 continue
             if view.pace.due(now) and budget.take(now):
-                self._frame(view, now)
+                self.frame(view, now)
             if view.cursor < self._rows or view_dirty(view) or view.pace.waiting_since is not None:
                 wait = 0.05
         if self.views:
@@ -168,7 +179,8 @@ class Feed:
                 wait = left if wait is None else min(wait, left)
         return wait
 
-    def _frame(self, view: View, now: float) -> None:
+    def frame(self, view: View, now: float) -> None:
+        """Send a view what it doesn't have yet, at once."""
         with self._lock:
             oldest = self._batches[0][0] if self._batches else self._rows
             whole = view.cursor < oldest

@@ -92,7 +92,9 @@ class ViewLoop:
 
     def call(self, action: Callable[[], None]) -> None:
         """Run something in the loop's thread."""
-        self._inbox.put(action)
+        with self._lock:
+            self._inbox.put(action)
+            self._ensure()
 
     def wake(self) -> None:
         """Look soon whether something is due."""
@@ -106,9 +108,7 @@ class ViewLoop:
 
     def set_trait(self, widget: Any, name: str, value: Any) -> None:
         """Set a widget's trait in the loop's thread, which is the only one that sets any."""
-        with self._lock:
-            self._inbox.put(lambda: setattr(widget, name, value))
-            self._ensure()
+        self.call(lambda: setattr(widget, name, value))
 
     def _ensure(self) -> None:
         if self._thread is None:

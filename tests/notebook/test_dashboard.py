@@ -9,9 +9,12 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import pandas as pd
+import pyarrow as pa
 import pytest
 
 from dnsnb import schema, simulate
+from dnsnb.client.liveframe import LiveFrame
 from dnsnb.notebook.dashboard import Dashboard
 from dnsnb.notebook.feed import KEEP_ROWS
 from tests.notebook.fake_session import FakeSession
@@ -233,6 +236,88 @@ def test_nonsense_from_the_browser_harms_nothing(session: FakeSession, browser: 
         browser.say(**message)
     browser.hello()
     browser.wait(lambda m: m["t"] == "frame")
+
+
+def test_names_travel_with_their_registered_domain(session: FakeSession, browser: Browser) -> None:
+    browser.hello()
+    names = ["a.b.example.co.uk", "me.github.io", "co.uk", None, "www.example.com", "www.example.com"]
+    session.rows(rows(6) | {"qname": names})
+    browser.wait_for_id(6)
+    frame = next(m for m in reversed(browser.frames()) if m["count"])
+    head = next(c for c in frame["columns"] if c["name"] == "domain")
+    assert head["dict"] == ["example.co.uk", "me.github.io", "co.uk", None, "example.com"]
+
+
+def test_a_closed_session_leaves_its_view_whole_even_for_a_browser_that_comes_late(session: FakeSession) -> None:
+    session.greet()
+    dashboard = Dashboard(session)
+    late = Browser(dashboard)
+    session.rows(rows(100))
+    dashboard.finish()  # while the browser's hello waits behind a busy kernel
+    assert dashboard.snapshot["connection"]["state"] == "closed"
+    assert not session.client.sse.handlers
+    late.hello()
+    late.wait_for_id(100)
+    (frame,) = late.frames()
+    assert frame["whole"]
+    assert frame["connection"] == {"state": "closed", "reason": "the session is closed"}
+    assert frame["channels"]["dns/status"]["running"]
+    late.hello(last=frame["seq"], epoch=frame["epoch"])
+    late.say(t="request", id=1, method="POST", path="/api/dns/stop")
+    late.say(t="selected", data={"values": {}, "expression": "x"})
+    wait_until(lambda: dashboard.selection is not None)
+    assert len(late.frames()) == 1
+    assert session.client.requests == []
+    dashboard.close()
+
+
+def test_views_of_closed_sessions_are_not_kept_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dnsnb.notebook.viewloop.FINISHED", 3)
+    made = [Dashboard(FakeSession()) for _ in range(5)]
+    for dashboard in made:
+        dashboard.finish()
+    assert [d.comm is None for d in made] == [True, True, False, False, False]
+    for dashboard in made[2:]:
+        dashboard.close()
+
+
+def test_a_log_without_a_server_is_shown_without_commands() -> None:
+    class Log:
+        """What a followed file is to a view."""
+
+        about = "following queries.log"
+
+        def __init__(self) -> None:
+            self.live = LiveFrame(1000)
+
+        @property
+        def frame(self) -> pd.DataFrame:
+            return self.live.snapshot()
+
+    log = Log()
+    log.live.extend(rows(3))
+    dashboard = Dashboard(log)
+    browser = Browser(dashboard)
+    assert dashboard.options["commands"] is False
+    assert dashboard.options["about"] == "following queries.log"
+    browser.hello()
+    browser.wait_for_id(3)
+    log.live.extend({k: pa.array(v) for k, v in rows(2, first=4).items()})
+    browser.wait_for_id(5)
+    browser.say(t="request", id=1, method="GET", path="/api/dns/status")
+    browser.say(t="selected", data={"values": {"client": ["127.0.0.1"]}})
+    wait_until(lambda: dashboard.selection is not None)
+    assert not [m for m, _ in browser.sent if m["t"] == "reply"]
+    assert "5 queries" in dashboard._repr_mimebundle_()[0]["text/plain"]
+    dashboard.close()
+
+
+def wait_until(test: Callable[[], bool], seconds: float = 5.0) -> None:
+    """Wait for what the view loop does without a word."""
+    end = time.monotonic() + seconds
+    while not test():
+        assert time.monotonic() < end
+        time.sleep(0.005)
 
 
 def test_the_snapshot_paints_alone_and_comes_at_most_once_a_second(session: FakeSession, browser: Browser) -> None:

@@ -31,6 +31,16 @@ export function openDesk(model) {
 
   const shown = () => desk.visible > 0 && !document.hidden;
   const acknowledge = (seq) => requestAnimationFrame(() => model.send({ t: "ack", seq, visible: shown() }));
+  const giveUp = () => {
+    if (desk.connection.state !== "closed" || !waiting.size) return;
+    for (const asked of waiting.values()) {
+      clearTimeout(asked.timer);
+      asked.reject(new Error("The session is closed."));
+    }
+    waiting.clear();
+    desk.waiting = 0;
+    desk.tell("busy");
+  };
   const onMessage = (message, buffers) => {
     if (message.t === "reply") {
       const asked = waiting.get(message.id);
@@ -53,11 +63,12 @@ export function openDesk(model) {
       last = message.seq;
       for (const [name, data] of Object.entries(message.channels || {})) desk.channel(name, data);
       if (message.connection) desk.setConnection(message.connection.state, message.connection.reason);
+      giveUp();
       desk.frame(message, buffers);
       acknowledge(message.seq);
     }
   };
-  const onSnapshot = () => desk.snapshot(model.get("snapshot"));
+  const onSnapshot = () => (desk.snapshot(model.get("snapshot")), giveUp());
   const onSelection = () => {
     const data = model.get("selection");
     if (!data || data.by !== me) desk.selectionFrom(data); // not the echo of our own
