@@ -6,7 +6,7 @@ READY := $(VENV)/.ready-dev
 SECONDS ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test test-plain check bench bench-dns bench-formats bench-analysis demo fuzz drill build clean
+.PHONY: help lab test test-plain check bench bench-dns bench-pieces bench-formats bench-analysis demo fuzz drill build clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -37,6 +37,7 @@ drill: $(READY)  ## kill -9 a server that writes, 50 times over; flood the view;
 	DRILL=50 $(BIN)/python -m pytest -q tests/server/test_kill.py
 	DRILL=1 $(BIN)/python -m pytest -q -s tests/browser/test_lab.py -k twenty_thousand
 	DRILL=1 $(BIN)/python -m pytest -q -s tests/flows/test_stalled_readers.py
+	DRILL=1 $(BIN)/python -m pytest -q tests/server/test_behaviours_kept.py -k in_flight
 
 demo: $(READY)  ## the main job in a terminal: SECONDS=60 of traffic, a live summary, the frame
 	$(BIN)/dnsnb demo --seconds $(SECONDS)
@@ -45,6 +46,10 @@ bench: bench-dns bench-formats bench-analysis  ## measure side by side with the 
 
 bench-dns: $(READY)
 	$(BIN)/python tests/bench/dns.py --rounds 5 --seconds 3 --markdown tests/bench/RESULTS.md
+
+bench-pieces: $(READY)
+	$(BIN)/python -m pytest -q tests/bench/test_pieces.py tests/bench/test_stream.py --benchmark-enable \
+		--benchmark-columns=median,iqr,ops --benchmark-sort=name
 
 bench-formats: $(READY)
 	$(BIN)/python tests/bench/formats.py --markdown tests/bench/RESULTS.md

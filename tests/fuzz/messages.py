@@ -9,6 +9,7 @@ import random
 import struct
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 import dnslib
@@ -147,8 +148,23 @@ def check_upstream_side(message: bytes, question: Question) -> None:
         assert text.isascii()
 
 
+BAR_MS = 5.0  # of CPU for one message
+
+
+def cost_ms(check: Callable[[], None]) -> float:
+    """CPU time of a call, in ms; what seems dear is done again, for the collector may have come in between."""
+    best = float("inf")
+    for _ in range(3):
+        began = time.thread_time()
+        check()
+        best = min(best, (time.thread_time() - began) * 1000)
+        if best < BAR_MS:
+            break
+    return best
+
+
 def run(count: int, seed: int = 1) -> tuple[float, float]:
-    """Give `count` messages to each side; returns the slowest of each in ms."""
+    """Give `count` messages to each side; returns the slowest of each in ms of CPU."""
     rng = random.Random(seed)
     engine = make_engine(rng)
     queries = seeds(rng)
@@ -157,13 +173,9 @@ def run(count: int, seed: int = 1) -> tuple[float, float]:
     slowest = [0.0, 0.0]
     for number in range(count):
         message = mutate(rng, rng.choice(queries))
-        began = time.perf_counter()
-        check_client_side(engine, message)
-        slowest[0] = max(slowest[0], (time.perf_counter() - began) * 1000)
+        slowest[0] = max(slowest[0], cost_ms(lambda m=message: check_client_side(engine, m)))  # type: ignore[misc]
         hostile = mutate(rng, answer_to(rng, template))
-        began = time.perf_counter()
-        check_upstream_side(hostile, question)
-        slowest[1] = max(slowest[1], (time.perf_counter() - began) * 1000)
+        slowest[1] = max(slowest[1], cost_ms(lambda m=hostile: check_upstream_side(m, question)))  # type: ignore[misc]
         if number % 1000 == 0:
             engine.drain()
     return slowest[0], slowest[1]
@@ -173,14 +185,18 @@ def main() -> int:
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
     seed = int(sys.argv[2]) if len(sys.argv) > 2 else 1
     began = time.monotonic()
+    worst = 0.0
     for part in range(0, count, 50_000):
         client, upstream = run(min(50_000, count - part), seed + part + 1)
+        worst = max(worst, client, upstream)
         done = min(count, part + 50_000)
         print(
-            f"{done:>9,} each way, {time.monotonic() - began:6.0f} s, slowest {client:.1f} / {upstream:.1f} ms",
+            f"{done:>9,} each way, {time.monotonic() - began:6.0f} s, slowest {client:.1f} / {upstream:.1f} ms of CPU",
             flush=True,
         )
-    return 0
+    if worst > BAR_MS:
+        print(f"a message cost {worst:.1f} ms of CPU; {BAR_MS:g} is the most")
+    return 1 if worst > BAR_MS else 0
 
 
 if __name__ == "__main__":
