@@ -276,7 +276,7 @@ class Engine:
         ttl = None if answer.ttl is None else max(0, answer.ttl - age)
         status = "failed" if failed else "cached"
         record = self.replies.record(query, reply, answer, status, verdict, ttl=ttl, ede=ede)
-        if transport == "udp" and not failed and not entry.replaced and self.replies.may_memo(peer):
+        if transport == "udp" and entry.hits > 1 and not failed and not entry.replaced and self.replies.may_memo(peer):
             until = entry.expires
             if self.options.prefetch and not entry.refreshing:
                 until = max(now, entry.expires - (entry.expires - entry.stored) * PREFETCH_LEFT)

@@ -111,13 +111,11 @@ class AddressAnswer(Answer):
         self._texts = None
 
     def texts(self) -> list[str]:
-        if self._texts is None:
-            if self.qtype == wire.A:
-                body = self.body
-                self._texts = [".".join(map(str, body[at : at + 4])) for at in range(12, len(body), 16)]
-            else:
-                self._texts = answer_texts(self)
-        return self._texts
+        """Return the addresses as text, made anew: of a million cached answers few are ever asked for twice."""
+        if self.qtype != wire.A:
+            return answer_texts(self)
+        body = self.body
+        return [".".join(map(str, body[at : at + 4])) for at in range(12, len(body), 16)]
 
     @property
     def names(self) -> tuple[bytes, ...]:  # type: ignore[override]

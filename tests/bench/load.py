@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from servers import Running, program
+from servers import GENERATOR, Running, on_core, program
 
 
 class Round(NamedTuple):
@@ -24,6 +24,11 @@ def drive(server: Running, names: Path, seconds: float, *, outstanding: int = 20
     said = _dnsperf(server, names, ["-l", str(seconds), "-q", str(outstanding), "-c", str(clients)])
     sent, lost = _number(said, r"Queries sent:\s+(\d+)"), _number(said, r"Queries lost:\s+(\d+)")
     return Round(_number(said, r"Queries per second:\s+([\d.]+)"), lost / sent if sent else 1.0)
+
+
+def once(server: Running, names: Path, *, outstanding: int = 200) -> None:
+    """Ask for every name once."""
+    _dnsperf(server, names, ["-n", "1", "-q", str(outstanding), "-c", "20"])
 
 
 def waits(server: Running, names: Path, seconds: float, rate: float) -> list[float]:
@@ -49,9 +54,16 @@ def middle(rounds: Sequence[Round]) -> tuple[float, float]:
 
 def _dnsperf(server: Running, names: Path, arguments: list[str]) -> str:
     command = [program("dnsperf"), "-s", "127.0.0.1", "-p", str(server.port), "-d", str(names), "-t", "2", *arguments]
+    command = on_core(GENERATOR, command)
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False).stdout
 
 
 def _number(text: str, pattern: str) -> float:
     found = re.search(pattern, text)
     return float(found.group(1)) if found else 0.0
+
+
+def write(path: Path, names: list[str]) -> Path:
+    """Write names as dnsperf reads them."""
+    path.write_text("".join(f"{name} A\n" for name in names))
+    return path

@@ -8,6 +8,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import sysconfig
 import threading
 import time
 import urllib.request
@@ -25,6 +26,7 @@ class Running(NamedTuple):
     name: str
     port: int
     process: subprocess.Popen[bytes]
+    ready: dict[str, str] = {}  # noqa: RUF012 - what our own server says of itself; never changed
 
     def memory_mb(self) -> float:
         """Its resident memory."""
@@ -39,6 +41,37 @@ def program(name: str) -> str:
     return path
 
 
+GENERATOR, SERVER = (0, 1) if (os.cpu_count() or 1) > 1 else (0, 0)
+
+
+def on_core(core: int, arguments: list[str]) -> list[str]:
+    """Return a command that stays on one core: the load and the upstream on one, what is measured on the other."""
+    taskset = shutil.which("taskset")
+    return [taskset, "-c", str(core), *arguments] if taskset and GENERATOR != SERVER else arguments
+
+
+SYSTEMS = "/usr/bin/python3"
+
+
+def interpreter() -> tuple[str, dict[str, str], str]:
+    """Return (Python, what its environment needs, how it is told of) for our server and dnslib's.
+
+    The peers are as the system builds them, so Python is the system's too where it is of the same version: one that
+    somebody built without profile-guided optimisation is a fifth slower.
+    """
+    version = "{}.{}".format(*sys.version_info)
+    found = os.pathsep.join([str(Path(__file__).resolve().parents[2]), sysconfig.get_path("purelib")])
+    environment = {"PYTHONPATH": found}
+    code = "import sys, dnsnb.server.server; print(sys.version.split()[0])"
+    if os.path.exists(SYSTEMS):
+        said = subprocess.run(
+            [SYSTEMS, "-c", code], env=os.environ | environment, capture_output=True, text=True, check=False
+        ).stdout.strip()
+        if said.startswith(version + "."):
+            return SYSTEMS, environment, f"Python {said} of the system"
+    return sys.executable, {}, f"Python {sys.version.split()[0]} of the environment"
+
+
 def free_port() -> int:
     """Return a UDP port that nobody has."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
@@ -47,8 +80,19 @@ def free_port() -> int:
 
 
 @contextmanager
-def _run(name: str, arguments: list[str], port: int, seconds: float = 30) -> Iterator[Running]:
-    process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+def _run(
+    name: str,
+    arguments: list[str],
+    port: int,
+    seconds: float = 30,
+    *,
+    core: int = SERVER,
+    environment: dict[str, str] | None = None,
+) -> Iterator[Running]:
+    arguments = on_core(core, arguments)
+    process = subprocess.Popen(
+        arguments, env=os.environ | (environment or {}), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     try:
         _wait(port, process, seconds)
         yield Running(name, port, process)
@@ -87,7 +131,7 @@ def upstream(folder: Path) -> Iterator[Running]:
     config.write_text(
         _unbound(port, folder, log=False) + '  local-zone: "." redirect\n  local-data: ". 300 IN A 192.0.2.1"\n'
     )
-    with _run("upstream", [program("unbound"), "-d", "-c", str(config)], port) as running:
+    with _run("upstream", [program("unbound"), "-d", "-c", str(config)], port, core=GENERATOR) as running:
         yield running
 
 
@@ -131,7 +175,7 @@ def dnsmasq(folder: Path, upstream_port: int, *, log: bool) -> Iterator[Running]
     port = free_port()
     arguments = [
         program("dnsmasq"), "--keep-in-foreground", "--conf-file=/dev/null", "--no-resolv", "--no-hosts", "--user=",
-        f"--port={port}", "--listen-address=127.0.0.1", "--bind-interfaces", "--cache-size=100000", "--pid-file=",
+        f"--port={port}", "--listen-address=127.0.0.1", "--bind-interfaces", "--cache-size=10000", "--pid-file=",
         "--dns-forward-max=10000", f"--server=127.0.0.1#{upstream_port}",
     ]  # fmt: skip
     if log:
@@ -153,17 +197,22 @@ def dnslib_server(upstream_port: int) -> Iterator[Running]:
         "        return reply\n"
         f"DNSServer(R(), port={port}, address='127.0.0.1', logger=DNSLogger('-request,-reply')).start()\n"
     )
-    with _run("dnslib's server", [sys.executable, "-c", code], port) as running:
+    python, environment, _ = interpreter()
+    with _run("dnslib's server", [python, "-c", code], port, environment=environment) as running:
         yield running
 
 
 @contextmanager
 def ours(upstream_port: int, *, config: Path | None = None, name: str = "dnsnb") -> Iterator[Running]:
     """This server, its query log on and one client on its event stream, as `dnsnb serve` runs it."""
-    arguments = [sys.executable, "-m", "dnsnb", "serve", "--json", "--upstream", f"127.0.0.1:{upstream_port}"]
+    python, environment, _ = interpreter()
+    arguments = [python, "-m", "dnsnb", "serve", "--json", "--upstream", f"127.0.0.1:{upstream_port}"]
     if config is not None:
         arguments += ["--config", str(config)]
-    process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    arguments = on_core(SERVER, arguments)
+    process = subprocess.Popen(
+        arguments, env=os.environ | environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
     assert process.stdout is not None
     ended = threading.Event()
     try:
@@ -171,9 +220,8 @@ def ours(upstream_port: int, *, config: Path | None = None, name: str = "dnsnb")
         if not line:
             raise RuntimeError(f"{arguments} ended with {process.wait()}")
         ready = json.loads(line)
-        reader = threading.Thread(target=_read_stream, args=(ready, ended), daemon=True)
-        reader.start()
-        yield Running(name, int(ready["dns"].rpartition(":")[2]), process)
+        threading.Thread(target=_read_stream, args=(ready, ended), daemon=True).start()
+        yield Running(name, int(ready["dns"].rpartition(":")[2]), process, ready)
     finally:
         ended.set()
         process.terminate()
@@ -194,3 +242,36 @@ def _read_stream(ready: dict[str, str], ended: threading.Event) -> None:
                 pass
     except OSError:
         return
+
+
+@contextmanager
+def stream_clients(server: Running, count: int) -> Iterator[None]:
+    """So many more readers of our server's event stream, in a process of their own beside the load."""
+    code = (
+        "import selectors, socket, sys\n"
+        "host, port, token, count = sys.argv[1:]\n"
+        "s = selectors.DefaultSelector()\n"
+        "ask = f'GET /api/sse/stream?batch=1 HTTP/1.1\\r\\nHost: {host}:{port}\\r\\n'"
+        "f'Authorization: Bearer {token}\\r\\n\\r\\n'\n"
+        "for _ in range(int(count)):\n"
+        "    c = socket.create_connection((host, int(port)))\n"
+        "    c.sendall(ask.encode())\n"
+        "    assert b'200 OK' in c.recv(65536)\n"
+        "    s.register(c, selectors.EVENT_READ)\n"
+        "print('ready', flush=True)\n"
+        "while True:\n"
+        "    for key, _ in s.select():\n"
+        "        if not key.fileobj.recv(1 << 20):\n"
+        "            sys.exit(1)\n"
+    )
+    host, _, port = server.ready["http"].removeprefix("http://").partition(":")
+    command = on_core(GENERATOR, [sys.executable, "-c", code, host, port, server.ready["token"], str(count)])
+    process = subprocess.Popen(command, stdout=subprocess.PIPE)
+    try:
+        assert process.stdout is not None
+        if process.stdout.readline() != b"ready\n":
+            raise RuntimeError("the stream's readers could not connect")
+        yield
+    finally:
+        process.kill()
+        process.wait()
