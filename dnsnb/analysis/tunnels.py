@@ -37,7 +37,7 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def tunnels(frame: Any, n: int | None = 20, *, least: float = 0.6, ignore: Iterable[str] = IGNORED) -> Result:
+def tunnels(frame: Any, n: int | None = 20, *, least: float = 0.55, ignore: Iterable[str] = IGNORED) -> Result:
     """Return the `n` pairs of client and registered domain that look most like a tunnel, the surest first.
 
     `names` distinct names below the domain, `sub_bytes` the octets that they carry in all (4,000 a day is the bound of
@@ -70,7 +70,7 @@ class Tunnels:
         self,
         n: int | None = 20,
         *,
-        least: float = 0.6,
+        least: float = 0.55,
         ignore: Iterable[str] = IGNORED,
         names: int = 500_000,
     ) -> None:

@@ -91,6 +91,15 @@ def test_counts_are_those_of_the_distinct_names(rows: list[tuple[str, str, str]]
         assert 0 <= row["score"] <= 1
 
 
+@pytest.mark.parametrize("types", [("A",), ("AAAA", "A"), ("TXT",), ("NULL",)])
+@pytest.mark.parametrize(("size", "per_second"), [(8, 1.0), (20, 0.02), (60, 0.004)])
+def test_slow_ones_and_plain_types_are_seen(types: tuple[str, ...], size: int, per_second: float) -> None:
+    tunnel = simulate.Tunnel("10.9.9.9", "t.far.example", per_second, size, types, start=0.0, length=None)
+    asked = list(tunnel.lookups(1, 600 / per_second))
+    frame = pd.DataFrame(asked).assign(time=lambda rows: pd.to_datetime(rows["at"], unit="s", utc=True))
+    assert analysis.tunnels(frame)[["domain", "verdict"]].values.tolist() == [["far.example", "tunnel"]]
+
+
 def test_none_in_the_simulators_day_but_the_one() -> None:
     day = simulate.frame(4, 3, 0.1, clients=30)
     found = analysis.tunnels(day).query("verdict == 'tunnel'")
