@@ -8,6 +8,7 @@ from dnsnb.analysis.bypass import bypass
 from dnsnb.analysis.clients import anonymity, chatty
 from dnsnb.analysis.cloaking import cloaking
 from dnsnb.analysis.compare import compare
+from dnsnb.analysis.dga import dga
 from dnsnb.analysis.dga_behaviour import dga_behaviour
 from dnsnb.analysis.domains import domains, leaks, name_features
 from dnsnb.analysis.exposure import ecs
@@ -47,6 +48,7 @@ OF_A_FRAME = (
     "chatty",
     "cloaking",
     "compare",
+    "dga",
     "dga_behaviour",
     "dnssec",
     "domains",
@@ -99,6 +101,7 @@ __all__ = [
     "chatty",
     "cloaking",
     "compare",
+    "dga",
     "dga_behaviour",
     "dnssec",
     "domains",
