@@ -39,13 +39,23 @@ RICH = rich_table()
 HALF = RICH.slice(0, len(RICH) // 2)
 
 
+_MADE: dict[tuple[int, str], tuple[pa.Table, Any]] = {}
+
+
+def of_kind(table: pa.Table, kind: str) -> Any:
+    """Return a table as a kind of frame, made once: no analysis changes what it is given."""
+    if (id(table), kind) not in _MADE:
+        _MADE[id(table), kind] = table, as_kind(table, kind)  # the table too, so that its id stays its own
+    return _MADE[id(table), kind][1]
+
+
 def asked(name: str, table: pa.Table, kind: str, other: pa.Table = HALF) -> Any:
     function = getattr(analysis, name)
     beside = dict(BESIDE.get(name, {}))
     for parameter in inspect.signature(function).parameters.values():
         if parameter.name in OTHER_FRAME and parameter.default is inspect.Parameter.empty:
-            beside[parameter.name] = as_kind(other, kind)
-    return function(as_kind(table, kind), **beside)
+            beside[parameter.name] = of_kind(other, kind)
+    return function(of_kind(table, kind), **beside)
 
 
 def same(one: Any, other: Any) -> None:
