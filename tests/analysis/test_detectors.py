@@ -101,8 +101,7 @@ def seen() -> Any:
     return table(rows, "time", "client", "qname")
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("name", ["seen.sqlite", "seen.parquet"])
+@pytest.mark.parametrize(("kind", "name"), zip(KINDS, ["seen.sqlite", "seen.parquet"] * 2, strict=True))
 def test_new_domains_by_hand(kind: str, name: str, tmp_path: Path) -> None:
     store = tmp_path / name
     found = analysis.newly_seen(as_kind(seen(), kind), store, "12h")
@@ -130,7 +129,7 @@ def test_without_a_past_all_is_new_and_says_so() -> None:
     assert set(analysis.newly_seen(as_kind(seen(), "pandas"), known, "12h")["domain"]) == {"newest.test"}
 
 
-@settings(max_examples=6)
+@settings(max_examples=3)
 @given(st.lists(st.tuples(st.integers(0, 72), st.sampled_from("abcdef")), min_size=1, max_size=30), st.integers(0, 72))
 def test_a_store_remembers_what_one_log_would_tell(rows: list[tuple[int, str]], cut: int) -> None:
     """A log given in two parts, one after the other, makes the same domains new as the whole does."""

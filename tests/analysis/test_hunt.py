@@ -37,7 +37,7 @@ def test_a_hunt_finds_what_hides_and_nothing_else(seed: int) -> None:
 
 
 def test_a_calm_day_is_calm_and_what_cannot_run_is_named() -> None:
-    calm = simulate.frame(5, 6, 0.1, threats=False, clients=30)
+    calm = simulate.frame(5, 4, 0.1, threats=False, clients=30)
     found = calm.dns.hunt()
     assert found.empty
     assert found.read_as == "nothing found; the surest first"
