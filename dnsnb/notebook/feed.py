@@ -175,6 +175,7 @@ class Feed:
                 for view in self.views:
                     if not view.pace.silent(now):
                         view.keep_snapshot(snapshot)
+                self._snapshot_at = time.monotonic()  # a second from when it was there, not from when it was begun
             else:
                 wait = left if wait is None else min(wait, left)
         return wait

@@ -26,7 +26,7 @@ COLOURS = {
 _TRICKS = re.compile(
     "[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202f\u2060-\u206f\ufeff\ufff9-\ufffc]"
 )
-_WIDE, _TALL = 600, 70
+_WIDE, _TALL, _LEFT, _BARS = 760, 84, 64, 60  # px of the chart, its left margin, and how many bars it has
 
 
 def plain(value: object) -> str:
@@ -42,10 +42,11 @@ def escape(value: object) -> str:
 def as_html(snapshot: dict[str, Any], rows: int = 20) -> str:
     """Return the snapshot as HTML that needs nothing: state, numbers, chart, newest rows."""
     status = _status(snapshot)
-    cell = "padding:1px 10px 1px 0;text-align:left;white-space:nowrap"
+    cell = "padding:1px 12px 1px 0;text-align:left;white-space:nowrap"
+    numbers = " · ".join(map(_coloured, _numbers(snapshot)))
     parts = [
         '<div class="dnsnb-static" style="font:13px/1.45 system-ui,sans-serif">',
-        f"<p><b>{escape(_word(status))}</b> {escape(status.get('dns'))} · {escape(' · '.join(_numbers(snapshot)))}</p>",
+        f'<p style="margin:4px 0 8px"><b>{escape(_word(snapshot))}</b> {escape(status.get("dns"))} · {numbers}</p>',
         as_svg(snapshot),
     ]
     newest = _rows(snapshot)[:rows]
@@ -56,7 +57,10 @@ def as_html(snapshot: dict[str, Any], rows: int = 20) -> str:
         parts.append("</tr></thead><tbody>")
         for row in newest:
             parts.append("<tr>")
-            parts += [f'<td style="{cell}">{escape(_cut(text))}</td>' for text in row]
+            parts += [
+                f'<td style="{cell}">{_coloured(text) if i == 4 else escape(_cut(text, 44 if i == 7 else 64))}</td>'
+                for i, text in enumerate(row)
+            ]
             parts.append("</tr>")
         parts.append("</tbody></table>")
     else:
@@ -65,35 +69,46 @@ def as_html(snapshot: dict[str, Any], rows: int = 20) -> str:
     return "".join(parts)
 
 
+def _coloured(text: str) -> str:
+    """A text, with its status' mark before it if it begins with one."""
+    colour = COLOURS.get(text.split(" ", 1)[0])
+    mark = f'<span style="color:{colour}">&#9632;</span> ' if colour else ""
+    return mark + escape(text)
+
+
 def words(snapshot: dict[str, Any]) -> str:
     """Return the snapshot's numbers as one line of Markdown without markup from the network."""
     status = _status(snapshot)
-    return f"**{_word(status)}** `{plain(status.get('dns')).replace('`', '')}` · {' · '.join(_numbers(snapshot))}"
+    return f"**{_word(snapshot)}** `{plain(status.get('dns')).replace('`', '')}` · {' · '.join(_numbers(snapshot))}"
 
 
 def as_text(snapshot: dict[str, Any]) -> str:
     """Return the snapshot in two lines of text."""
     status = _status(snapshot)
-    return f"dnsnb: {_word(status)} {plain(status.get('dns'))}\n{' · '.join(_numbers(snapshot))}".strip()
+    return f"dnsnb: {_word(snapshot)} {plain(status.get('dns'))}\n{' · '.join(_numbers(snapshot))}".strip()
 
 
 def as_svg(snapshot: dict[str, Any]) -> str:
-    """Return queries over the last minutes as bars stacked by status."""
+    """Return queries over the last minutes as bars stacked by status; the scale is queries a second, times are UTC."""
     pack = next(iter(snapshot.get("rates") or []), None)
     if not pack or not pack["at"]:
         return ""
     newest = max(pack["at"])
-    span, bars = 300, 60
-    step = span // bars
+    span = next((s for s in (60, 120) if newest - min(pack["at"]) < s), 300)  # a young log fills the width
+    step = span // _BARS
     start = newest - span + 1
-    stacks = [[0] * len(schema.STATUSES) for _ in range(bars)]
+    stacks = [[0] * len(schema.STATUSES) for _ in range(_BARS)]
     for second, counts in zip(pack["at"], pack["counts"], strict=True):
         bar = (second - start) // step
-        if 0 <= bar < bars:
+        if 0 <= bar < _BARS:
             stacks[bar] = [a + int(b) for a, b in zip(stacks[bar], counts, strict=True)]
     most = max((sum(s) for s in stacks), default=0) or 1
-    wide = _WIDE / bars
-    shapes = []
+    rate = most / step
+    wide = (_WIDE - _LEFT) / _BARS
+    shapes = [
+        f'<line x1="{_LEFT}" x2="{_WIDE}" y1="{y}" y2="{y}" stroke="currentColor" stroke-opacity="0.2"/>'
+        for y in (0.5, _TALL + 0.5)
+    ]
     for bar, stack in enumerate(stacks):
         y = float(_TALL)
         for status, n in zip(schema.STATUSES, stack, strict=True):
@@ -101,13 +116,23 @@ def as_svg(snapshot: dict[str, Any]) -> str:
                 tall = n / most * _TALL
                 y -= tall
                 shapes.append(
-                    f'<rect x="{bar * wide:.1f}" y="{y:.1f}" width="{wide - 1:.1f}" height="{tall:.1f}" '
+                    f'<rect x="{_LEFT + bar * wide:.1f}" y="{y:.1f}" width="{wide - 1:.1f}" height="{tall:.1f}" '
                     f'fill="{COLOURS[status]}"/>'
                 )
+    labels = [
+        (_LEFT - 6, 10, "end", f"{rate:,.0f} q/s" if rate >= 10 else f"{rate:.2g} q/s"),
+        (_LEFT - 6, _TALL, "end", "0"),
+    ]
+    labels += [(_LEFT, _TALL + 16, "start", _utc(start * 1e6)[:8]), (_WIDE, _TALL + 16, "end", _utc(newest * 1e6)[:8])]
+    shapes += [
+        f'<text x="{x}" y="{y}" text-anchor="{anchor}" fill="currentColor" opacity="0.7" font-size="11">{text}</text>'
+        for x, y, anchor, text in labels
+    ]
     total = sum(map(sum, stacks))
     return (
-        f'<svg role="img" aria-label="{total} queries in five minutes, by status" width="{_WIDE}" height="{_TALL}" '
-        f'viewBox="0 0 {_WIDE} {_TALL}" style="max-width:100%">{"".join(shapes)}</svg>'
+        f'<svg role="img" aria-label="{total} queries in {span // 60} minutes, by status" width="{_WIDE}" '
+        f'height="{_TALL + 22}" viewBox="0 0 {_WIDE} {_TALL + 22}" font-family="sans-serif" style="max-width:100%">'
+        f"{''.join(shapes)}</svg>"
     )
 
 
@@ -115,7 +140,10 @@ def _status(snapshot: dict[str, Any]) -> dict[str, Any]:
     return (snapshot.get("channels") or {}).get("dns/status") or {}
 
 
-def _word(status: dict[str, Any]) -> str:
+def _word(snapshot: dict[str, Any]) -> str:
+    if (snapshot.get("connection") or {}).get("state") == "closed":
+        return "closed"
+    status = _status(snapshot)
     return ("running" if status.get("running") else "stopped") if status else "not connected"
 
 
@@ -151,14 +179,14 @@ def _rows(snapshot: dict[str, Any]) -> list[tuple[str, ...]]:
                 at("qtype", i) or "",
                 at("status", i) or "",
                 " · ".join(filter(None, (at("list", i), at("rule", i)))),
-                "" if latency is None else f"{latency:.3g} ms",
+                "" if latency is None else "<0.1 ms" if latency < 0.1 else f"{latency:.3g} ms",
                 ", ".join(at("answers", i) or []) or (at("rcode", i) or ""),
             )
         )
     return found
 
 
-def _utc(us: int) -> str:
+def _utc(us: float) -> str:
     from datetime import UTC
 
     return datetime.fromtimestamp(us / 1e6, UTC).strftime("%H:%M:%S.%f")[:-3]
