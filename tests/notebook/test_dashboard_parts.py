@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import itertools
 import re
 import shutil
 import struct
 import subprocess
+import zlib
 from pathlib import Path
 
 import pandas as pd
@@ -57,6 +59,15 @@ def test_the_bundle_holds_every_module_once_and_imports_nothing() -> None:
     assert bundle.count("class Store ") == bundle.count("class Table ") == bundle.count("class Rates ") == 1
     assert "class Page" not in bundle
     assert len(bundle) < 110_000
+
+
+def test_what_each_widget_sends_is_small_and_holds_the_whole_view() -> None:
+    packed = assets.packed("widget.js")
+    assert len(packed) <= 40_960, "the script that every widget sends; the aim is 40 KB"
+    data = re.search(r'"([A-Za-z0-9+/=]{1000,})"', packed)
+    assert data is not None
+    assert zlib.decompress(base64.b64decode(data[1]), -15).decode() == assets.script("widget.js")
+    assert len(assets.style()) < 20_000
 
 
 def test_frames_are_small_and_whole() -> None:
