@@ -101,7 +101,7 @@ def seen() -> Any:
     return table(rows, "time", "client", "qname")
 
 
-@pytest.mark.parametrize(("kind", "name"), zip(KINDS, ["seen.sqlite", "seen.parquet"] * 2, strict=True))
+@pytest.mark.parametrize(("kind", "name"), list(zip(KINDS, ["seen.sqlite", "seen.parquet"] * 2, strict=True)))
 def test_new_domains_by_hand(kind: str, name: str, tmp_path: Path) -> None:
     store = tmp_path / name
     found = analysis.newly_seen(as_kind(seen(), kind), store, "12h")
