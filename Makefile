@@ -45,7 +45,7 @@ demo: $(READY)  ## the main job in a terminal: SECONDS=60 of traffic, a live sum
 bench: bench-dns bench-formats bench-analysis  ## measure side by side with the peers from Debian (apt-get install dnsperf dnsmasq-base unbound)
 
 bench-dns: $(READY)
-	$(BIN)/python tests/bench/dns.py --rounds 5 --seconds 3 --markdown tests/bench/RESULTS.md
+	$(BIN)/python tests/bench/dns.py --rounds 5 --seconds 2.5 --markdown tests/bench/RESULTS.md
 
 bench-pieces: $(READY)
 	$(BIN)/python -m pytest -q tests/bench/test_pieces.py tests/bench/test_stream.py --benchmark-enable \

@@ -100,6 +100,8 @@ class Settings(BaseModel):
     allow_clients: Texts = Field(("127.0.0.0/8", "::1/128"), description="addresses and networks that may ask")
     rate_limit: float = Field(0, ge=0, description="queries a second and client; 0: no limit")
     rate_burst: float = Field(100, ge=1, description="queries that a client may ask at once above its rate")
+    rate_prefix4: int = Field(32, ge=8, le=32, description="bits of an IPv4 address that share a rate; 24: a network")
+    rate_prefix6: int = Field(56, ge=16, le=128, description="the same for IPv6, where a household has a /56")
     cache_entries: int = Field(100_000, ge=0, le=10_000_000, description="answers kept at most")
     cache_bytes: int = Field(128 << 20, ge=0, description="memory for answers at most, bytes")
     ttl_floor: int = Field(0, ge=0, le=3600, description="shortest time that an answer is kept, seconds")

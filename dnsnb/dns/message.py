@@ -15,6 +15,8 @@ from dnsnb.dns.wire import Edns, Query, Question
 UDP_LIMIT = 1232  # RFC 9715
 ENCRYPTED = frozenset({"dot", "doh"})
 PADDING, BLOCK = 12, 468  # RFC 7830, RFC 8467 4.1
+KEEPALIVE, STREAMS = 11, frozenset({"tcp", "dot"})  # RFC 7828
+IDLE_SECONDS = 10.0  # a connection on which nothing is asked for so long is closed
 
 _RR = struct.Struct("!HHIH")
 _TTL = struct.Struct("!I")
@@ -145,7 +147,7 @@ def render(
 
     Over UDP at most the size that the asker takes and never over 1232 octets (RFC 9715); what is longer has TC and no
     records (RFC 2181 9). An extended error (RFC 8914) goes out only with an OPT; padding only to who padded, and where
-    it hides something (RFC 8467: DoT and DoH).
+    it hides something (RFC 8467: DoT and DoH); how long a connection is kept, to who asks there (RFC 7828).
     """
     ident, asked_flags, asked, _, edns, _ = query
     body = answer.body if age <= 0 and fixed is None else answer.aged(age, fixed)
@@ -157,7 +159,7 @@ def render(
         if ede is None and answer.ede is None and not edns.options and rcode < 16:
             opt = _OPT_DO if edns.do else _OPT
         else:
-            opt = _opt(edns, answer, ede, 12 + len(asked) + len(body) if transport in ENCRYPTED else None)
+            opt = _opt(edns, answer, ede, transport, 12 + len(asked) + len(body))
     flags = 0x8080 | (asked_flags & 0x0110) | (rcode & 15)
     if answer.ad and query.wants_ad:
         flags |= 0x0020
@@ -168,14 +170,16 @@ def render(
     return b"".join((ident, head, asked, body, opt))
 
 
-def _opt(edns: Edns, answer: Answer, ede: int | None, plain: int | None) -> bytes:
-    """Return the OPT record of a reply; `plain` octets stand before it, where padding hides something."""
+def _opt(edns: Edns, answer: Answer, ede: int | None, transport: str, plain: int) -> bytes:
+    """Return the OPT record of a reply; `plain` octets stand before it."""
     code = ede if ede is not None else answer.ede
     options = b""
     if code is not None:
-        text = answer.ede_text.encode()[:200]
+        text = answer.ede_text.encode()[:200].decode(errors="ignore").encode()  # no half of a letter
         options = struct.pack("!HHH", 15, 2 + len(text), code) + text
-    if plain is not None and any(option == PADDING for option, _ in edns.options):
+    if transport in STREAMS and any(option == KEEPALIVE for option, _ in edns.options):
+        options += struct.pack("!HHH", KEEPALIVE, 2, int(IDLE_SECONDS * 10))
+    if transport in ENCRYPTED and any(option == PADDING for option, _ in edns.options):
         plain += 11 + len(options) + 4
         missing = min(-plain % BLOCK, 0xFFFF - plain) if plain <= 0xFFFF else 0
         options += struct.pack("!HH", PADDING, missing) + bytes(missing)

@@ -23,6 +23,8 @@ class EngineOptions:
     access: tuple[str, ...] = LOOPBACK
     rate_limit: float = 0.0
     rate_burst: float = 100.0
+    rate_prefix4: int = 32  # bits of an address that share one rate
+    rate_prefix6: int = 56
     ttl_floor: int = 0
     ttl_cap: int = 86_400
     negative_cap: int = 10_800

@@ -5,6 +5,8 @@ No I/O; knows policy, options, cache and journal.
 
 from __future__ import annotations
 
+import ipaddress
+
 from dnsnb.dns.cache import Entry
 from dnsnb.dns.journal import Record
 from dnsnb.dns.options import Access, EngineOptions
@@ -17,18 +19,29 @@ PEER_LIMIT = 65_536
 GROUP_LIMIT = 256
 
 
+class Bucket:
+    """The tokens of an asker, or of all askers of a network."""
+
+    __slots__ = ("full_at", "tokens")
+
+    def __init__(self, burst: float) -> None:
+        self.tokens = burst
+        self.full_at = 0.0
+
+
 class Peer:
     """What we remember of an asker: whether it may ask, its group's rules, its answers by exact bytes, its tokens."""
 
-    __slots__ = ("allowed", "full_at", "generation", "memo", "rules", "tokens")
+    __slots__ = ("allowed", "bucket", "generation", "memo", "rules")
 
-    def __init__(self, allowed: bool, rules: Rules, memo: dict[bytes, Memo], generation: int, burst: float) -> None:
+    def __init__(
+        self, allowed: bool, rules: Rules, memo: dict[bytes, Memo], generation: int, bucket: Bucket | None
+    ) -> None:
         self.allowed = allowed
         self.rules = rules
         self.memo = memo
         self.generation = generation
-        self.tokens = burst
-        self.full_at = 0.0
+        self.bucket = bucket  # None while there is no limit
 
 
 class Memo:
@@ -55,11 +68,14 @@ class Peers:
         self.options = options
         self.known: dict[str, Peer] = {}
         self._access = Access(options)
+        self._buckets: dict[str, Bucket] = {}
         self._memos: dict[int, tuple[Rules, dict[bytes, Memo]]] = {}
 
     def configure(self, options: EngineOptions) -> None:
         """Take new options; raises SettingError and stays as it was when they are wrong."""
         self._access = Access(options)
+        if (options.rate_prefix4, options.rate_prefix6) != (self.options.rate_prefix4, self.options.rate_prefix6):
+            self._buckets.clear()
         self.options = options
         self.forget()
 
@@ -80,21 +96,36 @@ class Peers:
             if len(self._memos) >= GROUP_LIMIT:
                 self._memos.clear()
             shared = self._memos[id(rules)] = (rules, {})
-        before = self.known.get(client)
         allowed = self._access.allows(client)
         # nobody who may not ask shares the answers of those who may
-        peer = Peer(allowed, rules, shared[1] if allowed else {}, generation, self.options.rate_burst)
-        if before is not None:
-            peer.tokens, peer.full_at = before.tokens, before.full_at
-        self.known[client] = peer
+        bucket = self._bucket(client) if self.options.rate_limit else None
+        peer = self.known[client] = Peer(allowed, rules, shared[1] if allowed else {}, generation, bucket)
         return peer
+
+    def _bucket(self, client: str) -> Bucket:
+        """Return the tokens of an address' network: who has a /56 has more addresses than can be counted."""
+        try:
+            address = ipaddress.ip_address(client.partition("%")[0])
+        except ValueError:
+            key = client
+        else:
+            bits = self.options.rate_prefix4 if address.version == 4 else self.options.rate_prefix6
+            key = str(ipaddress.ip_network((address, bits), strict=False))
+        bucket = self._buckets.get(key)
+        if bucket is None:
+            if len(self._buckets) >= PEER_LIMIT:
+                self._buckets.clear()
+            bucket = self._buckets[key] = Bucket(self.options.rate_burst)
+        return bucket
 
     def within_rate(self, peer: Peer, now: float) -> bool:
         """Take one of the asker's tokens; False when none is left."""
-        options = self.options
-        peer.tokens = min(options.rate_burst, peer.tokens + (now - peer.full_at) * options.rate_limit)
-        peer.full_at = now
-        if peer.tokens < 1:
+        options, bucket = self.options, peer.bucket
+        if bucket is None:
+            return True
+        bucket.tokens = min(options.rate_burst, bucket.tokens + (now - bucket.full_at) * options.rate_limit)
+        bucket.full_at = now
+        if bucket.tokens < 1:
             return False
-        peer.tokens -= 1
+        bucket.tokens -= 1
         return True

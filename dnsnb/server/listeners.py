@@ -15,13 +15,13 @@ from functools import partial
 from typing import Any
 
 from dnsnb.dns.engine import Engine
+from dnsnb.dns.message import IDLE_SECONDS
 from dnsnb.errors import SettingError
 from dnsnb.server import mmsg
 
 BATCH = 64
 IP_PKTINFO = 8  # Linux; the socket module names it from Python 3.13 on
 BUFFER = 4 << 20
-IDLE_SECONDS = 10.0
 MAX_CONNECTIONS = 500
 MAX_PER_CLIENT = 100
 MAX_PIPELINED = 200
@@ -234,7 +234,13 @@ class StreamListener:
     async def start(self) -> None:
         """Begin to accept."""
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: Stream(self), sock=self.sock, ssl=self.tls, backlog=256)
+        self._server = await loop.create_server(
+            lambda: Stream(self),
+            sock=self.sock,
+            ssl=self.tls,
+            backlog=256,
+            ssl_handshake_timeout=IDLE_SECONDS if self.tls else None,
+        )
 
     def admit(self, stream: Stream) -> None:
         """Take a connection in; those of a client, or of all, that were idle longest make room."""

@@ -153,6 +153,8 @@ def engine_options(settings: Settings) -> EngineOptions:
         access=tuple(settings.allow_clients),
         rate_limit=settings.rate_limit,
         rate_burst=settings.rate_burst,
+        rate_prefix4=settings.rate_prefix4,
+        rate_prefix6=settings.rate_prefix6,
         ttl_floor=settings.ttl_floor,
         ttl_cap=settings.ttl_cap,
         negative_cap=settings.negative_cap,

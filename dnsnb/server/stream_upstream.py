@@ -27,6 +27,29 @@ def padded(query: bytes) -> bytes:
     return query[:-2] + (missing + 4).to_bytes(2) + b"\0\x0c" + missing.to_bytes(2) + bytes(missing)
 
 
+class Resuming(ssl.SSLContext):
+    """A client's context that resumes its last session (RFC 8446 2.2), for one server: a connection opens sooner."""
+
+    last: ssl.SSLSession | None = None
+
+    def wrap_bio(
+        self,
+        incoming: ssl.MemoryBIO,
+        outgoing: ssl.MemoryBIO,
+        server_side: bool = False,
+        server_hostname: str | bytes | None = None,
+        session: ssl.SSLSession | None = None,
+    ) -> ssl.SSLObject:
+        return super().wrap_bio(incoming, outgoing, server_side, server_hostname, session or self.last)
+
+
+def client_context() -> ssl.SSLContext:
+    """Return a context that checks certificate and name by the system's authorities."""
+    context = Resuming(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_default_certs()
+    return context
+
+
 class Ids:
     """Unpredictable query IDs, taken from the system's generator in bulk."""
 
@@ -164,6 +187,8 @@ class _Connection(asyncio.Protocol):
             if known is None:
                 continue
             self.answered += 1
+            if self.answered == 1 and isinstance(self.upstream.tls, Resuming):  # its tickets came by now
+                self.upstream.tls.last = self.transport.get_extra_info("ssl_object").session
             self._rest()
             if not answers(message, known[0]):
                 known[1](None, f"{self.upstream.name}: it answered another question")

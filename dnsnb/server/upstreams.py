@@ -11,7 +11,7 @@ from dnsnb.dns.upstream import UpstreamSpec, parse_upstream
 from dnsnb.errors import SettingError
 from dnsnb.server.https_upstream import HttpsUpstream
 from dnsnb.server.recorded_upstream import RecordedUpstream
-from dnsnb.server.stream_upstream import StreamUpstream
+from dnsnb.server.stream_upstream import StreamUpstream, client_context
 from dnsnb.server.udp_upstream import UdpUpstream
 
 
@@ -29,7 +29,7 @@ def system_resolvers(path: Path = Path("/etc/resolv.conf")) -> list[str]:
 
 
 def open_upstreams(
-    texts: Iterable[str], *, tls: Callable[[], ssl.SSLContext] = ssl.create_default_context, setting: str = "upstreams"
+    texts: Iterable[str], *, tls: Callable[[], ssl.SSLContext] = client_context, setting: str = "upstreams"
 ) -> list[Any]:
     """Return opened upstreams for settings; in the loop's thread. All are checked before the first is opened."""
     specs = [parse_upstream(text, f"{setting}[{n}]") for n, text in enumerate(texts)] or [
@@ -44,7 +44,7 @@ def open_upstreams(
     return found
 
 
-def open_upstream(spec: UpstreamSpec, tls: Callable[[], ssl.SSLContext] = ssl.create_default_context) -> Any:
+def open_upstream(spec: UpstreamSpec, tls: Callable[[], ssl.SSLContext] = client_context) -> Any:
     """Return one opened upstream."""
     addresses = spec.addresses or (spec.host,)
     if spec.scheme == "recorded":

@@ -10,7 +10,11 @@ from dnslib import QTYPE, RCODE, RR
 from engine_room import Room, ScriptedUpstream, add_soa, addresses, ede, failing, nxdomain, question, texts
 
 from dnsnb.dns.blocking import BlockAnswer
+from dnsnb.dns.engine import Engine
+from dnsnb.dns.forwarding import Forwarder
 from dnsnb.dns.local import Record
+from dnsnb.dns.options import EngineOptions
+from dnsnb.dns.policy import Policy
 from dnsnb.dns.upstream import Target
 from dnsnb.dns.wire import text_to_name
 from dnsnb.errors import SettingError
@@ -550,3 +554,33 @@ def test_strategies() -> None:
     fastest = Room(*both, strategy="fastest")
     fastest.targets[0].srtt, fastest.targets[1].srtt = 0.2, 0.01
     assert texts(fastest.ask("a.test")) == ["192.0.2.2"]
+
+
+@pytest.mark.parametrize(
+    ("prefixes", "others", "limited"),
+    [
+        ({}, "192.0.2.9", False),
+        ({"rate_prefix4": 24}, "192.0.2.9", True),
+        ({"rate_prefix4": 24}, "192.0.3.9", False),
+        ({}, "2001:db8::9", False),
+    ],
+)
+def test_a_rate_is_shared_by_a_network(prefixes: dict[str, int], others: str, limited: bool) -> None:
+    engine = Engine(
+        Policy(),
+        Forwarder([], clock=lambda: 1.0, later=lambda *_: None),
+        options=EngineOptions(access=("0.0.0.0/0", "::/0"), rate_limit=1, rate_burst=3, **prefixes),
+        clock=lambda: 1.0,
+    )
+    query = b"\0\1\1\0\0\1\0\0\0\0\0\0\x09localhost\0\0\1\0\1"
+
+    def answered(client: str) -> bool:
+        reply = engine.answer_now(query, client)
+        return reply is not None and not reply[2] & 2
+
+    assert [answered("192.0.2.1") for _ in range(4)] == [True, True, True, False]
+    assert answered(others) is not limited
+    assert [answered(f"2001:db8:1::{n}") for n in range(4)] == [True, True, True, False]  # one /56
+    assert answered("2001:db8:2::1")
+    engine.policy.edit("blacklist", add=["x.test"])
+    assert not answered("192.0.2.1")  # a change of the rules gives nobody new tokens
