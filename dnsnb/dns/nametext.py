@@ -9,6 +9,7 @@ from dnsnb.errors import WireError
 MAX_PARENTS = 8192
 _HOST = re.compile(rb"[a-z0-9_-]+")
 _HOST_OCTETS = b"abcdefghijklmnopqrstuvwxyz0123456789_-"
+_DOTTED = bytes(46 if 0 < n < 45 else 0 if n == 46 else n + 32 if 65 <= n <= 90 else n for n in range(256))
 _parents: dict[bytes, str] = {}  # texts of names that others are just below
 
 
@@ -31,17 +32,35 @@ def name_to_text(name: bytes) -> str:
 
 
 def _name_to_text(name: bytes) -> str:
+    at = count = longest = 0
+    try:
+        while length := name[at]:
+            longest = max(longest, length)
+            count += 1
+            at += length + 1
+    except IndexError:
+        longest = 255
+    whole = longest < 255 and at == len(name) - 1
+    if whole and longest < 45:  # no length octet is a letter, digit or hyphen: each becomes a dot
+        dotted = name[1:-1].translate(_DOTTED)
+        if dotted.count(b".") == count - 1 and not dotted.translate(None, _HOST_OCTETS + b"."):
+            return _with_parent(name, count, dotted.decode())
     labels = []
     at = 0
     while at < len(name) and (length := name[at]):
         labels.append(name[at + 1 : at + 1 + length].lower())
         at += length + 1
     texts = [label.decode() if _HOST.fullmatch(label) else _label_text(label) for label in labels]
-    if len(labels) > 1 and name[at:] == b"\0":
+    return ".".join(texts) or "."
+
+
+def _with_parent(name: bytes, labels: int, text: str) -> str:
+    if labels > 1:
         if len(_parents) >= MAX_PARENTS:
             _parents.clear()
-        _parents[name[name[0] + 1 :]] = ".".join(texts[1:])
-    return ".".join(texts) or "."
+        first = name[0] + 1
+        _parents[name[first:]] = text[first:]
+    return text
 
 
 def _label_text(label: bytes) -> str:
