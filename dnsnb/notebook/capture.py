@@ -114,12 +114,34 @@ def _getaddrinfo(host: Any, port: Any, family: int = 0, type: int = 0, proto: in
     capture, name = ours
     kept = flags & ~(socket.AI_ADDRCONFIG | socket.AI_CANONNAME)
     infos = []
+    if flags & socket.AI_ADDRCONFIG:
+        family = _configured(family)
     for address in capture.addresses(name, family):
         infos += real(address, port, family, type, proto, kept | socket.AI_NUMERICHOST)
     if flags & socket.AI_CANONNAME and infos:
         first = infos[0]
         infos[0] = (*first[:3], name, first[4])
     return infos
+
+
+def _configured(family: int) -> int:
+    """Return the family that AI_ADDRCONFIG leaves of a wish: one that the machine has no way out by is left out."""
+    if family != 0:
+        return family
+    ways = [
+        one for one, there in ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1")) if _leads(one, there)
+    ]
+    return ways[0] if len(ways) == 1 else 0
+
+
+def _leads(family: int, address: str) -> bool:
+    """Whether there is a route (nothing is sent)."""
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect((address, 53))
+    except OSError:
+        return False
+    return True
 
 
 def _gethostbyname(hostname: str) -> str:

@@ -217,7 +217,7 @@ export function lookupSection(desk) {
     table.fill((answer.upstreams || []).map((u) => [h("span", { class: "dnsnb-code" }, plain(u.upstream || u.name)), plain(u.rcode || u.error), h("span", { class: "dnsnb-code" }, plain((u.answers || []).join(", "))), millis(u.ms)]), "No upstream was asked.");
     table.el.hidden = false;
     return `${answer.name} ${answer.type}: ${answer.verdict}, decided by ${answer.decided || "nobody"}.`;
-  });
+  }, "Asking the upstreams too");
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     run();

@@ -96,6 +96,7 @@ export function statusLine(desk, { onShow, commands = true, about = "" }) {
     const word = { open: "live", connecting: "connecting", waiting: "waiting", closed: "closed" }[desk.connection.state] || "";
     const text = `${word} · ${count(lost)} dropped`;
     if (stream.textContent !== text) stream.replaceChildren(h("span", { class: `dnsnb-dot ${desk.connection.state === "open" ? "dnsnb-on" : ""}`, "aria-hidden": "true" }), h("span", {}, text));
+    stream.className = `dnsnb-number ${lost ? "dnsnb-bad" : ""}`;
     stream.title = `The event stream is ${word}. ${count(lost)} rows did not reach this view.${desk.connection.reason ? ` ${plain(desk.connection.reason)}` : ""}`;
   };
 

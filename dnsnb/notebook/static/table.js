@@ -9,11 +9,11 @@ const POINTED = 3000; // ms
 export const COLUMNS = [
   { key: "time", label: "time", width: 112, keep: true, show: (r) => clock(r.time), title: (r) => `${day(r.time)} ${clock(r.time)}` },
   { key: "client", label: "client", width: 108, show: (r) => plain(r.client_name || r.client), title: (r) => plain([r.client_name, r.client].filter(Boolean).join(" · ")) },
-  { key: "qname", label: "name", grow: 3, keep: true, show: (r) => plain(r.qname), title: (r) => plain(r.qname), cut: true },
+  { key: "qname", label: "name", grow: 2.7, keep: true, show: (r) => plain(r.qname), title: (r) => plain(r.qname), cut: true },
   { key: "qtype", label: "type", width: 62, show: (r) => plain(r.qtype) },
   { key: "status", label: "status", width: 88, keep: true, show: (r) => plain(r.status), mark: true },
-  { key: "rule", label: "list · rule", grow: 1.4, show: (r) => plain([r.list, r.rule].filter(Boolean).join(" · ")), wide: true },
-  { key: "upstream", label: "upstream", width: 128, show: (r) => plain(r.upstream) || "–", wide: true },
+  { key: "rule", label: "list · rule", grow: 1.7, show: (r) => plain([r.list, r.rule].filter(Boolean).join(" · ")), wide: true },
+  { key: "upstream", label: "upstream", width: 130, show: (r) => plain(r.upstream) || "–", wide: true },
   { key: "latency_ms", label: "latency", width: 74, right: true, show: (r) => millis(r.latency_ms) },
   { key: "answers", label: "answer", grow: 1.6, show: (r) => plain(r.answers.join(", ")) || (r.rcode && r.rcode !== "NOERROR" ? plain(r.rcode) : "–"), wide: true },
 ];
