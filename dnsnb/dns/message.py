@@ -145,9 +145,10 @@ def render(
 ) -> bytes:
     """Return the whole reply to one asker: its ID and question, TTLs aged, OPT only if it sent one, cut to its size.
 
-    Over UDP at most the size that the asker takes and never over 1232 octets (RFC 9715); what is longer has TC and no
-    records (RFC 2181 9). An extended error (RFC 8914) goes out only with an OPT; padding only to who padded, and where
-    it hides something (RFC 8467: DoT and DoH); how long a connection is kept, to who asks there (RFC 7828).
+    Over UDP at most the size that the asker takes and never over 1232 octets (RFC 9715), elsewhere 65,535; what is
+    longer has TC and no records (RFC 2181 9). An extended error (RFC 8914) goes out only with an OPT; padding only to
+    who padded, and where it hides something (RFC 8467: DoT and DoH); how long a connection is kept, to who asks there
+    (RFC 7828).
     """
     ident, asked_flags, asked, _, edns, _ = query
     body = answer.body if age <= 0 and fixed is None else answer.aged(age, fixed)
@@ -163,7 +164,7 @@ def render(
     flags = 0x8080 | (asked_flags & 0x0110) | (rcode & 15)
     if answer.ad and query.wants_ad:
         flags |= 0x0020
-    if transport == "udp" and 12 + len(asked) + len(body) + len(opt) > limit:
+    if 12 + len(asked) + len(body) + len(opt) > (limit if transport == "udp" else 0xFFFF):
         head = _HEAD.pack(flags | 0x0200, 1, 0, 0, 1 if opt else 0)
         return ident + head + asked + opt
     head = _HEAD.pack(flags, 1, answer.ancount, answer.nscount, answer.arcount + 1 if opt else answer.arcount)

@@ -46,11 +46,12 @@ class UpstreamSpec(NamedTuple):
     addresses: tuple[str, ...] = ()
 
 
+#: Quad9 by TLS, for its HTTPS wants HTTP/2. Addresses of both families, so that no resolver is asked for them.
 PRESETS: dict[str, tuple[str, ...]] = {
-    "cloudflare": ("https://cloudflare-dns.com/dns-query@1.1.1.1,1.0.0.1",),
-    "google": ("https://dns.google/dns-query@8.8.8.8,8.8.4.4",),
-    "quad9": ("https://dns.quad9.net/dns-query@9.9.9.9,149.112.112.112",),
-    "opendns": ("https://doh.opendns.com/dns-query@146.112.41.2",),
+    "cloudflare": ("https://cloudflare-dns.com/dns-query@1.1.1.1,1.0.0.1,2606:4700:4700::1111,2606:4700:4700::1001",),
+    "google": ("https://dns.google/dns-query@8.8.8.8,8.8.4.4,2001:4860:4860::8888,2001:4860:4860::8844",),
+    "quad9": ("tls://dns.quad9.net@9.9.9.9,149.112.112.112,2620:fe::fe,2620:fe::9",),
+    "opendns": ("https://doh.opendns.com/dns-query@146.112.41.2,2620:119:fc::2",),
 }
 _PORTS = {"udp": 53, "tcp": 53, "tls": 853, "https": 443}
 _HOST = re.compile(r"(?=.{1,253}$)[A-Za-z0-9_]([A-Za-z0-9_-]{0,62})(\.[A-Za-z0-9_]([A-Za-z0-9_-]{0,62}))*\.?")
@@ -80,7 +81,7 @@ def parse_upstream(text: str, setting: str = "upstreams") -> UpstreamSpec:
         ident = text.removeprefix("nextdns:")
         if not re.fullmatch(r"[0-9a-f]{4,12}", ident):
             raise SettingError(setting, text, "nextdns: takes the id of a configuration, such as nextdns:abc123")
-        full = f"https://dns.nextdns.io/{ident}@45.90.28.0,45.90.30.0"
+        full = f"https://dns.nextdns.io/{ident}@45.90.28.0,45.90.30.0,2a07:a8c0::,2a07:a8c1::"
         return parse_upstream(full, setting)._replace(text=text)
     scheme, _, rest = text.rpartition("://")
     scheme = scheme.lower() or "udp"

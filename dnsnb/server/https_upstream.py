@@ -10,6 +10,8 @@ from typing import Any
 from dnsnb.dns.upstream import Done, UpstreamSpec
 from dnsnb.server.stream_upstream import answers, padded
 
+CONNECTIONS = 24  # each carries one question at a time
+
 
 class HttpsUpstream:
     """A resolver over HTTPS (RFC 8484), POST with ID 0; the answer is checked like any other."""
@@ -83,5 +85,5 @@ def _https_session(spec: UpstreamSpec, tls: ssl.SSLContext | None) -> Any:
             return
 
     resolver = Known() if spec.addresses else aiohttp.ThreadedResolver()
-    connector = aiohttp.TCPConnector(resolver=resolver, ssl=tls or True, limit=4, keepalive_timeout=30)
+    connector = aiohttp.TCPConnector(resolver=resolver, ssl=tls or True, limit=CONNECTIONS, keepalive_timeout=30)
     return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())

@@ -442,3 +442,25 @@ def test_closing_leaves_the_views_as_last_drawn_and_replacing_takes_them_away(ne
     until(session, lambda: views[2].running.disabled)
     assert session._repr_mimebundle_()[0]["text/html"]
     assert len(session.selected) == 1
+
+
+@pytest.mark.parametrize(
+    ("ways", "families"),
+    [
+        ({socket.AF_INET, socket.AF_INET6}, {socket.AF_INET, socket.AF_INET6}),
+        ({socket.AF_INET}, {socket.AF_INET}),
+        ({socket.AF_INET6}, {socket.AF_INET6}),
+        (set(), {socket.AF_INET, socket.AF_INET6}),  # as the system does without any: both
+    ],
+)
+def test_a_capture_leaves_out_the_family_that_leads_nowhere(
+    monkeypatch: pytest.MonkeyPatch, ways: set[int], families: set[int]
+) -> None:
+    from dnsnb.notebook import capture
+
+    monkeypatch.setattr(capture, "_leads", lambda family, _: family in ways)
+    records = [{"name": "two.lan", "type": t, "data": d} for t, d in (("A", "192.0.2.7"), ("AAAA", "2001:db8::7"))]
+    with dnsnb.start("families", upstreams=["192.0.2.53"], records=records) as session, session.capture():
+        found = socket.getaddrinfo("two.lan", 80, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
+        assert {info[0] for info in found} == families
+        assert {info[0] for info in socket.getaddrinfo("two.lan", 80)} == {socket.AF_INET, socket.AF_INET6}

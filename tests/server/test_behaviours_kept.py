@@ -12,6 +12,7 @@ import dns.edns
 import dns.flags
 import dns.message
 import dns.rcode
+import dns.rdata
 import dns.rdatatype
 import dns.rrset
 import pytest
@@ -381,3 +382,31 @@ def test_mutated_messages_both_ways_are_never_costly() -> None:
 
     client, upstream = messages.run(2_000, seed=int(time.time()) % 100_000)
     assert max(client, upstream) < 5, "ms of CPU for one message"
+
+
+async def test_an_answer_that_fills_a_message_is_told_to_be_too_long() -> None:
+    """65,530 octets and our OPT do not fit behind a length of two octets: TC, and the connection lives."""
+
+    def brimful(liar: Liar, query: dns.message.Message, transport: str, send: Any) -> None:
+        reply = dns.message.make_response(query)
+        reply.use_edns(-1)
+        if transport == "udp":
+            reply.flags |= dns.flags.TC
+            send(reply)
+            return
+        if "full" in query.question[0].name.to_text():
+            strings = " ".join(['"' + "x" * 255 + '"'] * 255)
+            reply.answer.append(dns.rrset.from_text(query.question[0].name, 60, "IN", "TXT", strings))
+            missing = 65_530 - len(reply.to_wire(max_size=65_535)) - 13
+            reply.answer[0].add(dns.rdata.from_text("IN", "TXT", '"' + "y" * missing + '"'))
+            assert len(reply.to_wire(max_size=65_535)) == 65_530
+        else:
+            reply = address(query)
+        send(reply)
+
+    async with house(brimful) as wire:
+        packets = [
+            dns.message.make_query(n, "TXT", use_edns=0).to_wire() for n in ("full.test", "full.test", "ok.test")
+        ]
+        found = {m[:2]: m for m in await wire.tcp(*packets)}
+        assert [bool(found[p[:2]][2] & 2) for p in packets] == [True, True, False]
