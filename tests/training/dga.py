@@ -29,11 +29,12 @@ import algorithms
 
 from dnsnb.names import ngrams
 from dnsnb.names.generated import Model, decided, label_of, table
-from dnsnb.names.suffixes import Parts, parts
+from dnsnb.names.suffixes import PRIVATE, Parts, parts
 
 FOLDS = 5
 MADE_UP = 100_000
-TREES = 200
+TREES = 300
+HOSTED = 0.03
 SUFFIXES = 600
 
 
@@ -126,7 +127,9 @@ def train(folder: Path, seed: int = 1) -> tuple[Model, list[list[str]]]:
     shares = {s: round((n + 3) / len(usual), 7) for s, n in known.most_common(SUFFIXES)} | {"?": 3 / len(usual)}
     made = algorithms.made_up(MADE_UP, seed + 2, words)
     r = random.Random(seed + 3)
-    about = [r.choice(usual) for _ in made]  # under the suffixes that usual names have: only what is before them tells
+    # under the suffixes that usual names have, so that what is before them tells; a few more below dynamic-DNS hosts
+    hosted = [part for part in usual if part.kind == PRIVATE]
+    about = [r.choice(hosted if r.random() < HOSTED else usual) for _ in made]
 
     def model_of(counts: Any, **grown: Any) -> Model:
         empty: Any = np.zeros(0)
@@ -146,10 +149,10 @@ def train(folder: Path, seed: int = 1) -> tuple[Model, list[list[str]]]:
     # two halves, one of them blind for the suffix: it tells much of some families, and misleads about others
     fitted = [
         HistGradientBoostingClassifier(
-            max_iter=TREES, learning_rate=0.1, max_leaf_nodes=31, l2_regularization=5.0, min_samples_leaf=60,
-            max_features=0.5, random_state=seed + blind,
-        ).fit(columns[:, : columns.shape[1] - blind], answers)
-        for blind in (0, 1)
+            max_iter=TREES, learning_rate=0.08, max_leaf_nodes=31, l2_regularization=5.0, min_samples_leaf=60,
+            max_features=0.5, random_state=seed + at,
+        ).fit(columns[:, : columns.shape[1] - (at > 0)], answers)
+        for at in range(2)
     ]  # fmt: skip
     model = model_of(whole, **trees(fitted))
     # the limits: as usual names are measured that the counts don't know
