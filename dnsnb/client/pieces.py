@@ -35,8 +35,10 @@ class Words:
         import pyarrow as pa
 
         if isinstance(values, list) and values.count(values[0]) == len(values):  # most columns of most batches
-            one = -1 if values[0] is None else self._number(pa.scalar(values[0], pa.string()).as_py())
-            return np.full(len(values), one, self._width())
+            if values[0] is None:
+                return np.full(len(values), -1, "int8")
+            if isinstance(values[0], str):
+                return np.full(len(values), self._number(values[0]), self._width())
         coded = _arrow(values, pa.string()).dictionary_encode()
         words = [-1 if word is None else self._number(word) for word in coded.dictionary.to_pylist()]
         table = np.array([*words, -1], self._width())

@@ -19,7 +19,7 @@ class _Held(NamedTuple):
     """A batch as JSON: lists of a hundred thousand rows would be walked by every full run of the cycle collector."""
 
     data: bytes
-    count: int
+    rows: int
     first_id: int
     last_id: int
     last_time: int
@@ -51,8 +51,8 @@ class MemoryLog:
             self._batches.append(held)
             self._held += batch.count
             self.last_id = held.last_id
-            while self._held - self._batches[0].count >= self.limit and len(self._batches) > 1:
-                self._held -= self._batches.popleft().count
+            while self._held - self._batches[0].rows >= self.limit and len(self._batches) > 1:
+                self._held -= self._batches.popleft().rows
 
     def scan(
         self,
@@ -81,8 +81,8 @@ class MemoryLog:
         with self._lock:
             while self._batches and self._batches[0].last_time < older_than:
                 batch = self._batches.popleft()
-                self._held -= batch.count
-                gone += batch.count
+                self._held -= batch.rows
+                gone += batch.rows
         return gone
 
     def close(self) -> None:

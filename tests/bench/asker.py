@@ -66,7 +66,7 @@ def flood(host: str, port: int, seconds: float, count: int, sockets: int) -> dic
     waiting = [0] * sockets
     since = [0.0] * sockets
     poll = select.epoll()
-    for i, sock in enumerate(socks):
+    for sock in socks:
         poll.register(sock.fileno(), select.EPOLLIN)
     place = {sock.fileno(): i for i, sock in enumerate(socks)}
     sent = answered = lost = turn = 0
