@@ -60,7 +60,7 @@ class Session:
         self.handle = handle
         self.settings = settings
         self.where = where
-        self.live = LiveFrame(rows)
+        self.live: LiveFrame = LiveFrame(rows)
         self._tail = listen()
         self.on_close: Callable[[Session], None] | None = None
         self._closed = False

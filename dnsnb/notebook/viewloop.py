@@ -86,9 +86,9 @@ class ViewLoop:
         """Let a widget that nobody feeds stay on screen until too many do: ipywidgets holds each for ever."""
         with self._lock:
             self._finished.append(widget)
-            over = self._finished.popleft() if len(self._finished) > FINISHED else None
-        if over is not None:
-            over.close()
+            over = [self._finished.popleft() for _ in range(len(self._finished) - FINISHED)]
+        for old in over:
+            old.close()
 
     def call(self, action: Callable[[], None]) -> None:
         """Run something in the loop's thread."""
