@@ -107,7 +107,7 @@ class StreamUpstream:
                 try:
                     async with asyncio.timeout(CONNECT_SECONDS):
                         _, connection = await self._loop.create_connection(
-                            lambda: _Connection(self), address, self.port, ssl=self.tls,
+                            self._protocol, address, self.port, ssl=self.tls,
                             server_hostname=self.server_name if self.tls else None,
                         )  # fmt: skip
                     self._connection = connection
@@ -126,6 +126,9 @@ class StreamUpstream:
                 self._connection.ask(query, done, deadline)
             else:
                 done(None, why)
+
+    def _protocol(self) -> Any:
+        return _Connection(self)
 
     def lost(self, connection: _Connection, waiting: list[tuple[bytes, Done, float]]) -> None:
         """Ask again over a new connection what an old one was closed on: servers close idle ones at any moment."""

@@ -50,7 +50,7 @@ def open_upstream(spec: UpstreamSpec, tls: Callable[[], ssl.SSLContext] = client
     if spec.scheme == "recorded":
         return RecordedUpstream(spec.text, Path(spec.path))
     if spec.scheme == "https":
-        return HttpsUpstream(spec.text, spec, tls())
+        return HttpsUpstream(spec.text, spec, tls(), tls())
     if spec.scheme == "tls":
         return StreamUpstream(spec.text, addresses, spec.port, tls=tls(), server_name=spec.server_name)
     if spec.scheme == "tcp":

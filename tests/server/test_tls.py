@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import aiohttp.web
 import h2.config
 import h2.connection
 import h2.events
@@ -335,3 +336,68 @@ async def test_a_logged_out_cookie_stays_out_after_a_restart(upstream: Any, tmp_
     async with Server(**said) as running:
         assert running.tokens.session(cookie) is None
         assert running.tokens.session(stays) is not None
+
+
+# --- a DoH server as upstream ---
+
+
+@contextlib.asynccontextmanager
+async def doh(files: tuple[Path, Path], answer: Any, *protocols: str) -> AsyncIterator[tuple[int, list[str]]]:
+    """A DoH server that speaks only these; its port, and what each connection spoke."""
+    spoken: list[str] = []
+    behind = aiohttp.web.Server(answer)
+
+    class Door(asyncio.Protocol):
+        def connection_made(self, transport: Any) -> None:
+            spoken.append(transport.get_extra_info("ssl_object").selected_alpn_protocol())
+            protocol = http2.Http2(behind, set()) if spoken[-1] == "h2" else behind()
+            transport.set_protocol(protocol)
+            protocol.connection_made(transport)
+
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(*files)
+    context.set_alpn_protocols(protocols)
+    server = await asyncio.get_running_loop().create_server(Door, "127.0.0.1", 0, ssl=context)
+    yield server.sockets[0].getsockname()[1], spoken
+    server.close()
+    await behind.shutdown(1)
+
+
+@pytest.mark.parametrize("protocols", [["h2"], ["http/1.1"], ["h2", "http/1.1"]])
+async def test_an_https_upstream_is_asked_in_the_language_it_speaks(
+    files: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, protocols: list[str]
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(files[0]))
+
+    async def answer(request: Any) -> Any:
+        query = await request.read()
+        first = query[13 : 13 + query[12]].decode()
+        reply = b"\0\0\x81\x80\0\1\0\1\0\0\0\0" + query[12 : query.index(b"\0", 12) + 5]
+        reply += b"\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4\xc0\0\2\1"
+        if first == "status":
+            return aiohttp.web.Response(status=500, body=reply, content_type=DNS)
+        if first == "kind":
+            return aiohttp.web.Response(body=reply, content_type="text/html")
+        if first == "other":
+            reply = reply.replace(b"\5other", b"\5OTHEX")
+        return aiohttp.web.Response(body=b"x" * 200_000 if first == "huge" else reply, content_type=DNS)
+
+    async with contextlib.AsyncExitStack() as stack:
+        port, spoken = await stack.enter_async_context(doh(files, answer, *protocols))
+        server = await stack.enter_async_context(Server(upstreams=[f"https://localhost:{port}/dns-query@127.0.0.1"]))
+        loop = asyncio.get_running_loop()
+
+        async def ask(first: str) -> bytes:
+            came = loop.create_future()
+            query = b"\0\7" + make_query(bytes([len(first)]) + first.encode() + b"\3org\0", 1)[2:]
+            server.engine.ask(query, "127.0.0.1", "tcp", came.set_result)
+            async with asyncio.timeout(6):
+                return bytes(await came)
+
+        found = await asyncio.gather(*(ask(f"n{n}") for n in range(150)))
+        assert {reply[3] & 15 for reply in found} == {0}
+        if protocols[0] == "h2":
+            assert spoken == ["h2"]  # one connection for all, more than it has streams
+        for first in ("status", "kind", "other", "huge"):
+            assert (await ask(first))[3] & 15 == 2, first
+        assert (await ask("fine"))[3] & 15 == 0
