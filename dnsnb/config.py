@@ -10,7 +10,7 @@ import os
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, ValidationError
 
@@ -63,7 +63,7 @@ class Settings(BaseModel):
     dnsnb.errors.SettingError: block_mode: 'no': ...
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
     name: str = Field("default", min_length=1, max_length=60, description="what the server calls itself in the log")
     dns: str = Field("127.0.0.1:0", description="HOST:PORT to answer DNS on; port 0 picks a free one")
@@ -239,6 +239,7 @@ def load_settings(
     if file is not None:
         take(_read_file(Path(file)), "file")
     prefixed = {k[len(ENVIRONMENT) :].lower(): v for k, v in (environ or {}).items() if k.startswith(ENVIRONMENT)}
+    prefixed.pop("plain", None)  # no setting: see dns/options.py
     take(prefixed, "environment", lambda key: ENVIRONMENT + key.upper())
     given = {k: v for k, v in given.items() if v is not None}
     take(read_kept(given.get("folder", values.get("folder"))), "kept")
