@@ -24,10 +24,14 @@ lab: $(READY)  ## set up and open JupyterLab on the quickstart
 test: $(READY)  ## run the tests
 	$(BIN)/python -m pytest
 
+types: $(READY)  ## hold the types of the public names (pyright --verifytypes)
+	$(BIN)/python tests/public_types.py
+
 check: $(READY)  ## the one gate: ruff, format, types, tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python tests/public_types.py
 	$(BIN)/python -m pytest
 
 test-plain: $(READY)  ## run the tests with every fast path off: the same results

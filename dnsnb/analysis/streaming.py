@@ -69,7 +69,7 @@ class Stream:
 
     def __init__(self, state: State) -> None:
         self.state = state
-        self.rows = 0  #: rows that came
+        self.rows: int = 0  #: rows that came
         self._lock = threading.Lock()
 
     @property

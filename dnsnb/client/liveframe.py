@@ -37,9 +37,9 @@ class LiveFrame:
         if not isinstance(limit, int) or limit < 1:
             raise SettingError("limit", limit, "a number of rows, 1 or more")
         self.limit = limit
-        self.dropped = 0
-        self.sequence = 0  # grows with every change
-        self.total = 0  # rows that ever came
+        self.dropped: int = 0
+        self.sequence: int = 0  # grows with every change
+        self.total: int = 0  # rows that ever came
         self._rows = 0
         self._lock = threading.Lock()
         self._drawing = threading.Lock()  # one snapshot at a time; taken before `_lock`

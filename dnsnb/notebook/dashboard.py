@@ -27,8 +27,10 @@ class Dashboard(anywidget.AnyWidget):
     """The live view of a session.
 
     `panels` names the parts to show, in the order of `PANELS`; `dimensions` the headers that filter; `height` is the
-    table's in pixels. Closing it leaves the session as it is. A source without a server (see `feed.Feed`) has `frame`,
-    `live` and, if it likes, `about`, a few words on where its rows come from: then no commands are offered.
+    table's in pixels. Closing it leaves the session as it is. What has no server offers no commands: a `LiveFrame`,
+    what `dnsnb.follow` and `listen` give, or any object whose `live` is one of them.
+
+        dnsnb.Dashboard(dnsnb.follow("/var/log/pihole/pihole.log"))
     """
 
     _esm = packed("widget.js")
@@ -36,10 +38,10 @@ class Dashboard(anywidget.AnyWidget):
     _feed: Feed | None = None
     _last: Feed | None = None  # of a session that is closed
     #: what paints the view alone, at most once a second: it survives a reload and goes into exports
-    snapshot = traitlets.Dict().tag(sync=True)
+    snapshot: Any = traitlets.Dict().tag(sync=True)
     #: the selection made in the view, as plain data; None when all rows are selected
-    selection = traitlets.Dict(allow_none=True, default_value=None).tag(sync=True)
-    options = traitlets.Dict().tag(sync=True)
+    selection: Any = traitlets.Dict(allow_none=True, default_value=None).tag(sync=True)
+    options: Any = traitlets.Dict().tag(sync=True)
 
     def __init__(
         self,
@@ -57,8 +59,8 @@ class Dashboard(anywidget.AnyWidget):
             if name not in DIMENSIONS:
                 raise ValueError(f"dimensions: {name!r} is none of {', '.join(DIMENSIONS)}")
         self.session = session
-        self.pace = Pace()
-        self.cursor = -1
+        self.pace: Pace = Pace()
+        self.cursor: int = -1
         super().__init__(
             options={
                 "panels": list(panels),

@@ -71,16 +71,16 @@ class Server:
             settings = Settings(**values)
         elif values:
             settings = settings.changed(**values)
-        self.settings = settings
+        self.settings: Settings = settings
         self.clock = clock
         self.wall = wall
         self.error: str | None = None
-        self.http_url = ""
+        self.http_url: str = ""
         self.certificate: Certificate | None = None
-        self.cookie_name = "dnsnb"
-        self.tokens = Tokens(wall=lambda: wall() / 1e9)
+        self.cookie_name: str = "dnsnb"
+        self.tokens: Tokens = Tokens(wall=lambda: wall() / 1e9)
         self._token, _ = self.tokens.create(ADMIN, "admin", token=settings.token)
-        self.routes = tuple(doh.opened(http_routes) if settings.doh_open else http_routes)
+        self.routes: tuple[Route, ...] = tuple(doh.opened(http_routes) if settings.doh_open else http_routes)
         self.waiting_settings: set[str] = set()  # changed, and in force with the next start
         self._problems: list[str] = []  # of the opening
         self._started = wall() // 1_000_000
@@ -130,19 +130,19 @@ class Server:
         self.tokens.load(await asyncio.to_thread(load_tokens, settings.folder))
         self.tokens.log_out(await asyncio.to_thread(load_logged_out, settings.folder))
         cache = Cache(settings.cache_entries, settings.cache_bytes)
-        self.storage = await Storage.open(settings, cache, notice=self._tell, clock=self.clock, wall=self.wall)
+        self.storage: Storage = await Storage.open(settings, cache, notice=self._tell, clock=self.clock, wall=self.wall)
         stack.push_async_callback(self.storage.close)
-        self.policy = Policy(allow_only=settings.allow_only, wall=lambda: self.wall() / 1e9)
+        self.policy: Policy = Policy(allow_only=settings.allow_only, wall=lambda: self.wall() / 1e9)
         self.policy.set_rebinding(Rebinding(settings.rebind_protection, settings.rebind_allow))
         problems = await fill_lists(self.policy, self.drivers.lists, settings)
-        self.hits = Hits()
+        self.hits: Hits = Hits()
         keeper = PolicyKeeper(
             self.policy,
             settings.folder,
             allow_private=settings.list_networks,
             list_folders=settings.list_folders,
         )
-        self.policy_keeper = await stack.enter_async_context(keeper)
+        self.policy_keeper: PolicyKeeper = await stack.enter_async_context(keeper)
         await keeper.take(
             settings.lists,
             settings.clients,
@@ -152,7 +152,7 @@ class Server:
         )
         self.lock = self.policy_keeper.lists.lock  # one lock for all changes
         loop = asyncio.get_running_loop()
-        self.forwarder = Forwarder(
+        self.forwarder: Forwarder = Forwarder(
             self.open_targets(settings.upstreams, "upstreams"),
             clock=self.clock,
             later=loop.call_later,
@@ -163,7 +163,7 @@ class Server:
             for suffix, texts in settings.routes.items()
         }
         stack.callback(GroupUpstreams(self.policy, self.forwarder).close)
-        self.engine = Engine(
+        self.engine: Engine = Engine(
             self.policy,
             self.forwarder,
             options=engine_options(settings),
@@ -178,7 +178,7 @@ class Server:
         if settings.tls_http or settings.tls_dns is not None:
             self.certificate = await asyncio.to_thread(open_certificate, settings, stack.callback)
         dot = self.certificate.context("dot") if self.certificate is not None else None
-        self.ports = DnsPorts(self.engine, settings, dot)
+        self.ports: DnsPorts = DnsPorts(self.engine, settings, dot)
         stack.callback(self._close_ports)
         no_room = "no file descriptors are left: new connections wait until others end"
         stack.callback(watch_accepts(lambda: self.events.notice("error", no_room, "accept")))
@@ -211,7 +211,7 @@ class Server:
 
     def _open_events(self) -> None:
         settings = self.settings
-        self.responder = SSEResponder(
+        self.responder: SSEResponder = SSEResponder(
             max_streams=settings.max_streams,
             replay_events=settings.replay_events,
             replay_bytes=settings.replay_bytes,
@@ -220,7 +220,7 @@ class Server:
         )
         self.responder.heartbeat = lambda: {"uptime_s": self.uptime_s, "clients": len(self.responder.streams)}
         self.tokens.on_revoke.append(self.responder.end_streams_of)
-        self.events = DNSEventService(
+        self.events: DNSEventService = DNSEventService(
             self.engine,
             self.policy,
             self.storage,
