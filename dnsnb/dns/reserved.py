@@ -37,7 +37,10 @@ _REVERSE = (
 _TABLE: dict[bytes, str] = {text_to_name(n): do for n, (do, _) in SPECIAL_USE.items() if do != "forward"}
 _TABLE |= {text_to_name(n): "nxdomain" for n in _REVERSE}
 _LOOPBACK = {text_to_name("1.0.0.127.in-addr.arpa"), text_to_name("1." + ".".join("0" * 31) + ".ip6.arpa")}
+#: names that have no records, but one below them has: they are there (RFC 8020 2.1)
+_BETWEEN = {text_to_name("0.127.in-addr.arpa"), text_to_name("0.0.127.in-addr.arpa")}
 _LOCALHOST = text_to_name("localhost")
+_ARPA = b"\x04arpa\0"
 _LENGTHS = frozenset(map(len, _TABLE))
 
 
@@ -75,9 +78,13 @@ def _answer(question: Question, zone: bytes, what: str) -> Answer:
         return make_answer(question, wire.NOERROR, [(name, wire.A, wire.IN, TTL, b"\x7f\0\0\1")])
     if what == "address" and qtype == wire.AAAA:
         return make_answer(question, wire.NOERROR, [(name, wire.AAAA, wire.IN, TTL, bytes(15) + b"\1")])
-    rcode = wire.NXDOMAIN if what == "nxdomain" and name not in _LOOPBACK and name != zone else wire.NOERROR
-    if what == "nxdomain" and name == zone and zone[-6:] != b"\x04arpa\0":
-        rcode = wire.NXDOMAIN
+    if name == zone and zone.endswith(_ARPA):  # a zone that we serve has these two (RFC 6303 3)
+        if qtype == wire.SOA:
+            return make_answer(question, wire.NOERROR, [soa(zone, TTL)])
+        if qtype == wire.NS:
+            return make_answer(question, wire.NOERROR, [(zone, wire.NS, wire.IN, TTL, zone)])
+    there = what != "nxdomain" or name in _LOOPBACK or name in _BETWEEN or (name == zone and zone.endswith(_ARPA))
+    rcode = wire.NOERROR if there else wire.NXDOMAIN
     return make_answer(question, rcode, (), [soa(zone, TTL)])
 
 

@@ -12,6 +12,8 @@ from dnsnb.server.stream_upstream import Ids, StreamUpstream
 
 SOCKETS = 32  # as many ports to guess among; more would make fewer answers come with each wake-up
 REUSE = 20_000  # questions from one port before it is changed for another
+REUSE_SECONDS = 300.0  # or so long: who asks seldom should not show the same ports all day
+RETIRE_SECONDS = 5.0
 BUFFER = 4 << 20
 MAX_IN_FLIGHT = 4096  # a socket
 
@@ -31,6 +33,7 @@ class UdpUpstream:
         self._loop = asyncio.get_running_loop()
         self._ids = Ids()
         self._ports: list[_Port] = []
+        self._retired: set[_Port] = set()
         self._tcp: StreamUpstream | None = None
         self._closed = False
         self.batch = mmsg.Connected() if batches and mmsg.supported() else None
@@ -83,17 +86,24 @@ class UdpUpstream:
             return ports[-1]
         number = _random.randrange(len(ports)) if len(ports) < 3 else int.from_bytes(self._ids.take()) % len(ports)
         port = ports[number]
-        if port.used >= REUSE or port.broken:
-            port.retire()
+        if port.used >= REUSE or port.broken or self._loop.time() >= port.until:
+            self._retired.add(port)
+            self._loop.call_later(RETIRE_SECONDS, self._end, port)
             port = ports[number] = _Port(self, self._loop)
         return port
+
+    def _end(self, port: _Port) -> None:
+        """Close a port that took no new questions for so long that no answer can come any more."""
+        self._retired.discard(port)
+        port.close()
 
     def close(self) -> None:
         """Close its sockets."""
         self._closed = True
-        for port in self._ports:
+        for port in (*self._ports, *self._retired):
             port.close()
         self._ports.clear()
+        self._retired.clear()
         if self._tcp is not None:
             self._tcp.close()
 
@@ -105,6 +115,7 @@ class _Port:
         self.upstream = upstream
         self.loop = loop
         self.used = 0
+        self.until = loop.time() + REUSE_SECONDS
         self.broken = False
         self.waiting: dict[bytes, tuple[bytes, Done, float]] = {}
         host, port = upstream.where
@@ -200,10 +211,6 @@ class _Port:
         self.waiting = {i: w for i, w in self.waiting.items() if w[2] > now}
         while len(self.waiting) > MAX_IN_FLIGHT:
             del self.waiting[next(iter(self.waiting))]
-
-    def retire(self) -> None:
-        """Take no new questions; close when the last can't be answered any more."""
-        self.loop.call_later(5.0, self.close)
 
     def close(self) -> None:
         if self.sock.fileno() >= 0:

@@ -471,6 +471,10 @@ async def test_filter_09_a_public_name_doesnt_point_inside(data: str) -> None:
             ("x.invalid", "A", 3, []),
             ("x.onion", "A", 3, []),
             ("9.1.168.192.in-addr.arpa", "PTR", 3, []),
+            ("0.0.127.in-addr.arpa", "PTR", 0, []),  # 1.0.0.127 is below it
+            ("10.in-addr.arpa", "NS", 0, ["10.in-addr.arpa."]),
+            ("10.in-addr.arpa", "SOA", 0, ["10.in-addr.arpa. nobody.invalid. 1 3600 600 86400 3600"]),
+            ("home.arpa", "A", 0, []),
         )
     ],
 )

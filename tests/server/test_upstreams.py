@@ -279,3 +279,19 @@ async def test_fwd_10_the_certificate_is_checked(papers: Callable[..., Papers]) 
         assert message is None
         assert why
         assert doh.asked == []
+
+
+async def test_ports_are_changed_with_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    from dnsnb.server import udp_upstream
+
+    monkeypatch.setattr(udp_upstream, "REUSE_SECONDS", 0.0)
+    monkeypatch.setattr(udp_upstream, "SOCKETS", 4)
+    upstream = udp_upstream.UdpUpstream("u", "127.0.0.1", 9, batches=False)
+    try:
+        seen = {upstream._port().sock.getsockname()[1] for _ in range(24)}
+        assert len(seen) > 12
+        assert len(upstream._ports) == 4
+        for port in upstream._ports:
+            assert port.until <= asyncio.get_running_loop().time()
+    finally:
+        upstream.close()
