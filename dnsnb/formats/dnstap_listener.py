@@ -36,6 +36,7 @@ class DnstapListener(Live):
         self.refused = 0
         self._path: Path | None = None
         self._socket = self._listen(address)
+        self.about: str = f"dnstap on {self.address}"
         self._lock = threading.Lock()
         self._senders: set[socket.socket] = set()
         self._threads: list[threading.Thread] = []

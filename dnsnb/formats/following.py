@@ -77,7 +77,11 @@ class Live:
     """Hands finished rows to a sink: an object with `extend(columns)`, a function of such columns, or (None) its own
     `Rows`."""
 
+    #: where the rows come from, in a few words, for who shows them
+    about: str = ""
+
     def __init__(self, sink: Any = None, limit: int = 1_000_000) -> None:
+        self._sinks: list[Any] = []
         self.rows: Rows = Rows(limit)
         self.report: ImportReport = ImportReport()
         self.error: Exception | None = None
@@ -101,12 +105,40 @@ class Live:
         with self._changed:
             return self._changed.wait_for(lambda: self.report["rows"] >= rows, timeout_s)
 
+    def pass_on(self, sink: Any) -> Watch:
+        """Give a sink the rows that are there (`update(frame)`), then each batch as it comes (`extend(columns)`).
+
+        No row is missed and none comes twice. `.close()` of the result ends it.
+        """
+        with self._changed:
+            sink.update(self.rows.frame())
+            self._sinks.append(sink)
+        return Watch(self._sinks, sink)
+
     def _take(self, table: pa.Table) -> None:
-        self.rows.take(table)
-        if self._give is not None:
-            self._give(to_columns(table))
+        with self._changed:
+            self.rows.take(table)
+            sinks = list(self._sinks)
+        if self._give is not None or sinks:
+            columns = to_columns(table)
+            for give in (self._give, *(sink.extend for sink in sinks)):
+                if give is not None:
+                    give(columns)
         with self._changed:
             self._changed.notify_all()
+
+
+class Watch:
+    """A sink that is given rows; `close()` ends that."""
+
+    def __init__(self, sinks: list[Any], sink: Any) -> None:
+        self._sinks = sinks
+        self._sink = sink
+
+    def close(self) -> None:
+        """Give it no more."""
+        if self._sink in self._sinks:
+            self._sinks.remove(self._sink)
 
 
 class Follower(Live):
@@ -126,6 +158,7 @@ class Follower(Live):
         if start not in ("end", "beginning"):
             raise SettingError("start", start, "must be 'end' or 'beginning'")
         self.path: Path = Path(path)
+        self.about: str = str(self.path)
         self.options = reading.Options(**settings)
         if not self.path.exists():
             raise FileNotFoundError(f"{self.path}: no such file")

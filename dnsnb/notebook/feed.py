@@ -40,8 +40,8 @@ class View(Protocol):
 class Feed:
     """Rows and states of one session. `changed` is called, from any thread, when there is something new.
 
-    A session with a `client` is fed by its event stream. One without (`client` is missing or None) only has rows: its
-    `live`, a `LiveFrame`, passes them on, and its views offer no commands.
+    A session with a `client` is fed by its event stream. One without only has rows: it, or its `live`, passes them on
+    as `LiveFrame` and what `dnsnb.follow` gives do, and its views offer no commands.
     """
 
     def __init__(self, session: Any, changed: Callable[[], None]) -> None:
@@ -63,7 +63,7 @@ class Feed:
         self._sse = session.client.sse if commands_of(session) else None
         if self._sse is None:
             self.connection = {"state": "open", "reason": ""}
-            self._subscriptions: list[Any] = [session.live.pass_on(_Rows(self))]
+            self._subscriptions: list[Any] = [getattr(session, "live", session).pass_on(_Rows(self))]
             return
         self._subscriptions = [self._sse.subscribe(channel, self._on_state) for channel in _STATES]
         self._subscriptions.append(self._sse.subscribe("dns/log/event", self._on_rows))

@@ -7,6 +7,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -15,6 +16,7 @@ import pytest
 
 from dnsnb import schema, simulate
 from dnsnb.client.liveframe import LiveFrame
+from dnsnb.formats import follow
 from dnsnb.notebook.dashboard import Dashboard
 from dnsnb.notebook.feed import KEEP_ROWS
 from tests.notebook.fake_session import FakeSession
@@ -409,3 +411,23 @@ def test_an_export_shows_the_static_summary(session: FakeSession, browser: Brows
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in body
     assert "<script>alert(1)" not in body
     assert "widget-view+json" not in body
+
+
+def test_a_log_that_somebody_else_writes_is_shown_as_it_grows(tmp_path: Path) -> None:
+    line = "[177244560{}] unbound[10:0] info: 192.0.2.7 {} A IN NOERROR 0.021 0 64\n"
+    path = tmp_path / "unbound.log"
+    path.write_text(line.format(1, "first.example."), encoding="utf-8")
+    with follow(path, start="beginning", format="unbound") as follower:
+        assert follower.wait_for(1)
+        dashboard = Dashboard(follower)
+        browser = Browser(dashboard)
+        assert dashboard.options["about"] == str(path)
+        assert dashboard.options["commands"] is False
+        browser.hello()
+        browser.wait(lambda m: m["t"] == "frame" and m["count"] == 1)
+        with path.open("a", encoding="utf-8") as log:
+            log.write(line.format(2, "second.example."))
+        grown = browser.wait(lambda m: m["t"] == "frame" and not m["whole"] and m["count"] == 1)
+        assert next(c for c in grown["columns"] if c["name"] == "qname")["dict"] == ["second.example"]
+        assert "2 queries" in dashboard._repr_mimebundle_()[0]["text/plain"]
+        dashboard.close()
