@@ -6,7 +6,7 @@ READY := $(VENV)/.ready-dev
 SECONDS ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test test-plain check bench bench-dns bench-pieces bench-formats bench-analysis demo fuzz drill build clean
+.PHONY: help lab test test-plain check bench bench-dns bench-pieces bench-frame bench-formats bench-analysis demo fuzz drill build clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -46,7 +46,7 @@ drill: $(READY)  ## kill -9 a server that writes, 50 times over; flood the view;
 demo: $(READY)  ## the main job in a terminal: SECONDS=60 of traffic, a live summary, the frame
 	$(BIN)/dnsnb demo --seconds $(SECONDS)
 
-bench: bench-dns bench-formats bench-analysis  ## measure side by side with the peers from Debian (apt-get install dnsperf dnsmasq-base unbound)
+bench: bench-dns bench-frame bench-formats bench-analysis  ## measure side by side with the peers from Debian (apt-get install dnsperf dnsmasq-base unbound)
 
 bench-dns: $(READY)
 	$(BIN)/python tests/bench/dns.py --rounds 5 --seconds 2.5 --markdown tests/bench/RESULTS.md
@@ -54,6 +54,9 @@ bench-dns: $(READY)
 bench-pieces: $(READY)
 	$(BIN)/python -m pytest -q tests/bench/test_pieces.py tests/bench/test_stream.py --benchmark-enable \
 		--benchmark-columns=median,iqr,ops --benchmark-sort=name
+
+bench-frame: $(READY)  ## from the question to the row in the frame: rate, delay, memory, stream; about four minutes
+	$(BIN)/python tests/bench/frame.py --markdown tests/bench/RESULTS.md
 
 bench-formats: $(READY)
 	$(BIN)/python tests/bench/formats.py --markdown tests/bench/RESULTS.md
