@@ -150,7 +150,7 @@ class Server:
             settings.records,
             {"hosts": settings.hosts_files, "zone": settings.zone_files},
         )
-        self.lock = self.policy_keeper.lists.lock  # one lock for all changes
+        self.lock: asyncio.Lock = self.policy_keeper.lists.lock  # one lock for all changes
         loop = asyncio.get_running_loop()
         self.forwarder: Forwarder = Forwarder(
             self.open_targets(settings.upstreams, "upstreams"),
