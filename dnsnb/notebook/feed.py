@@ -227,7 +227,7 @@ class Feed:
                 "rates": [self.rates.pack(1, 300)],
                 "rows": {k: v for k, v in with_domains(columns).items() if any(x is not None for x in v)},
                 "totals": self.rates.recent(300),
-            }
+            } | ({} if self._sse else {"about": str(getattr(self.session, "about", ""))})
 
     def close(self) -> None:
         """Leave the stream."""

@@ -41,12 +41,11 @@ def escape(value: object) -> str:
 
 def as_html(snapshot: dict[str, Any], rows: int = 20) -> str:
     """Return the snapshot as HTML that needs nothing: state, numbers, chart, newest rows."""
-    status = _status(snapshot)
     cell = "padding:1px 12px 1px 0;text-align:left;white-space:nowrap"
     numbers = " · ".join(map(_coloured, _numbers(snapshot)))
     parts = [
         '<div class="dnsnb-static" style="font:13px/1.45 system-ui,sans-serif">',
-        f'<p style="margin:4px 0 8px"><b>{escape(_word(snapshot))}</b> {escape(status.get("dns"))} · {numbers}</p>',
+        f'<p style="margin:4px 0 8px"><b>{escape(_word(snapshot))}</b> {escape(_where(snapshot))} · {numbers}</p>',
         as_svg(snapshot),
     ]
     newest = _rows(snapshot)[:rows]
@@ -78,14 +77,12 @@ def _coloured(text: str) -> str:
 
 def words(snapshot: dict[str, Any]) -> str:
     """Return the snapshot's numbers as one line of Markdown without markup from the network."""
-    status = _status(snapshot)
-    return f"**{_word(snapshot)}** `{plain(status.get('dns')).replace('`', '')}` · {' · '.join(_numbers(snapshot))}"
+    return f"**{_word(snapshot)}** `{plain(_where(snapshot)).replace('`', '')}` · {' · '.join(_numbers(snapshot))}"
 
 
 def as_text(snapshot: dict[str, Any]) -> str:
     """Return the snapshot in two lines of text."""
-    status = _status(snapshot)
-    return f"dnsnb: {_word(snapshot)} {plain(status.get('dns'))}\n{' · '.join(_numbers(snapshot))}".strip()
+    return f"dnsnb: {_word(snapshot)} {plain(_where(snapshot))}\n{' · '.join(_numbers(snapshot))}".strip()
 
 
 def as_svg(snapshot: dict[str, Any]) -> str:
@@ -140,9 +137,16 @@ def _status(snapshot: dict[str, Any]) -> dict[str, Any]:
     return (snapshot.get("channels") or {}).get("dns/status") or {}
 
 
+def _where(snapshot: dict[str, Any]) -> Any:
+    """The address that answers, or the log that is followed."""
+    return _status(snapshot).get("dns") or snapshot.get("about")
+
+
 def _word(snapshot: dict[str, Any]) -> str:
     if (snapshot.get("connection") or {}).get("state") == "closed":
         return "closed"
+    if "about" in snapshot:
+        return "following"
     status = _status(snapshot)
     return ("running" if status.get("running") else "stopped") if status else "not connected"
 

@@ -429,5 +429,5 @@ def test_a_log_that_somebody_else_writes_is_shown_as_it_grows(tmp_path: Path) ->
             log.write(line.format(2, "second.example."))
         grown = browser.wait(lambda m: m["t"] == "frame" and not m["whole"] and m["count"] == 1)
         assert next(c for c in grown["columns"] if c["name"] == "qname")["dict"] == ["second.example"]
-        assert "2 queries" in dashboard._repr_mimebundle_()[0]["text/plain"]
+        assert dashboard._repr_mimebundle_()[0]["text/plain"].startswith(f"dnsnb: following {path}\n2 queries")
         dashboard.close()
