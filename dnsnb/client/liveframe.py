@@ -31,6 +31,12 @@ class LiveFrame:
     `extend` takes batches, `snapshot` gives a frame of what is there at one moment, never half a batch, made anew only
     when something came. `dropped` counts rows that the limit pushed out. Each row is held once: a snapshot that was
     made is what the rows are kept in from then on.
+
+    >>> live = LiveFrame(limit=2)
+    >>> for at, name in enumerate(["a.example", "b.example", "c.example"]):
+    ...     live.extend({"id": [at], "qname": [name], "status": ["cached"]})
+    >>> live.snapshot()["qname"].tolist(), len(live), live.dropped
+    (['b.example', 'c.example'], 2, 1)
     """
 
     def __init__(self, limit: int = 1_000_000) -> None:
