@@ -7,8 +7,9 @@ Rows leave SQLite packed into a few integers each and are taken apart by numpy; 
 from __future__ import annotations
 
 import sqlite3
+from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -78,8 +79,12 @@ RCODES = (
     None,
     "NOERROR",
 )
-CHUNK = 200_000
+CHUNK = 65_536
+WORKERS = 2
+#: privacy settings and old versions leave text in columns that else hold the number of a text
+_BY_NUMBER = "typeof(domain) = 'integer' AND typeof(client) = 'integer'"
 _AD = 1
+_LAST = (1 << 63) - 1
 
 
 def score(head: Head) -> int:
@@ -120,58 +125,66 @@ def read(one: Input, context: Context) -> Iterator[pa.Table]:
 
 def _packed(connection: sqlite3.Connection, uri: str, have: set[str], context: Context) -> Iterator[pa.Table]:
     tables = _Names(connection, context)
-    span = connection.execute("SELECT min(id), max(id) FROM query_storage").fetchone()
+    span = connection.execute("SELECT min(id) FROM query_storage").fetchone()
     if span[0] is None:
         return
     listed = "list_id" if "list_id" in have else "regex_id" if "regex_id" in have else "NULL"
     ede = "ede" if "ede" in have else "NULL"
     info = "additional_info" if "additional_info" in have else "NULL"
     reply = [c if c in have else "NULL" for c in ("reply_type", "reply_time", "dnssec")]
-    only = "AND typeof(domain) = 'integer' AND typeof(client) = 'integer'" if tables.texts else ""
     sql = f"""
         SELECT group_concat(printf('%d,%d,%d,%d,%d,%d', id, timestamp * 1000000 + 0.5,
             (((type * 32 + status) * 32 + ifnull({reply[0]}, 31)) * 8 + ifnull({reply[2]}, 7)) * 128 + ifnull({ede},
             -1) + 1,
             domain * 1048576 + client, ifnull(forward, 0) * 4294967296 + ifnull({info}, 0),
             (ifnull({listed}, -1) + 1) * 4294967296 + min(ifnull({reply[1]} * 1000000 + 1, 0), 4294967295)), char(10))
-        FROM query_storage WHERE id BETWEEN ? AND ? {only}
+            FILTER (WHERE {_BY_NUMBER}), sum(NOT ({_BY_NUMBER}))
+        FROM query_storage WHERE id BETWEEN ? AND ?
     """
-    worker = sqlitefile.connect(uri)
-    worker.text_factory = bytes
+    workers = [sqlitefile.connect(uri) for _ in range(WORKERS)]  # SQLite lets go of the interpreter while it works
+    free = deque(workers)
+
+    def fetch(start: int) -> tuple[int, bytes | None, int]:
+        worker = free.popleft()
+        try:
+            text, odd = worker.execute(sql, (start, min(start + CHUNK - 1, _LAST))).fetchone()
+        finally:
+            free.append(worker)
+        return start, text, odd or 0
+
+    for worker in workers:
+        worker.text_factory = bytes
     try:
-        with ThreadPoolExecutor(1) as pool:
-            starts = range(span[0], span[1] + 1, CHUNK)
-            ahead = pool.submit(_fetch, worker, sql, starts[0])
-            for i, start in enumerate(starts):
-                text = ahead.result()
-                if i + 1 < len(starts):
-                    ahead = pool.submit(_fetch, worker, sql, starts[i + 1])
+        with ThreadPoolExecutor(WORKERS, thread_name_prefix="dnsnb-sqlite") as pool:
+            ahead: deque[Future[tuple[int, bytes | None, int]]] = deque()
+            starts = _starts(connection, span[0])
+            while True:
+                while len(ahead) < WORKERS + 1 and (start := next(starts, None)) is not None:
+                    ahead.append(pool.submit(fetch, start))
+                if not ahead:
+                    return
+                start, text, odd = ahead.popleft().result()
                 if text:
                     yield _unpacked(text, tables)
-                odd = (
-                    connection.execute(
-                        "SELECT count(*) FROM query_storage WHERE id BETWEEN ? AND ? AND NOT (typeof(domain) = "
-                        "'integer' AND typeof(client) = 'integer')",
-                        (start, start + CHUNK - 1),
-                    ).fetchone()[0]
-                    if tables.texts
-                    else 0
-                )
                 if odd:
                     rows = connection.execute(
                         f"SELECT id, timestamp, type, status, domain, client, forward, {info}, {', '.join(reply)}, "
-                        f"{listed}, {ede} FROM query_storage "
-                        "WHERE id BETWEEN ? AND ? AND NOT (typeof(domain) = 'integer' AND typeof(client) = 'integer')",
-                        (start, start + CHUNK - 1),
+                        f"{listed}, {ede} FROM query_storage WHERE id BETWEEN ? AND ? AND NOT ({_BY_NUMBER})",
+                        (start, min(start + CHUNK - 1, _LAST)),
                     ).fetchall()
                     yield _texts(rows, tables)
     finally:
-        worker.close()
+        for worker in workers:
+            worker.close()
 
 
-def _fetch(connection: sqlite3.Connection, sql: str, start: int) -> bytes | None:
-    text: bytes | None = connection.execute(sql, (start, start + CHUNK - 1)).fetchone()[0]
-    return text
+def _starts(connection: sqlite3.Connection, first: int | None) -> Iterator[int]:
+    """Yield the id that each chunk begins with; stretches without ids are jumped over."""
+    while first is not None:
+        yield first
+        if first > _LAST - CHUNK:
+            return
+        first = connection.execute("SELECT min(id) FROM query_storage WHERE id >= ?", (first + CHUNK,)).fetchone()[0]
 
 
 class _Names:
@@ -192,10 +205,6 @@ class _Names:
         self.info = _by_number(
             [(i, f"list {c}" if t == 2 else str(c)) for i, t, c in table("SELECT id, type, content FROM addinfo_by_id")]
         )
-        odd = table(
-            "SELECT 1 FROM query_storage WHERE typeof(domain) <> 'integer' OR typeof(client) <> 'integer' LIMIT 1"
-        )
-        self.texts = bool(odd)
 
 
 def _by_number(rows: list[tuple[Any, ...]]) -> tuple[Any, pa.Array]:
