@@ -6,6 +6,7 @@ import argparse
 import os
 from typing import Any
 
+from dnsnb.commands.policy import add_trust
 from dnsnb.errors import SettingError
 
 
@@ -19,6 +20,7 @@ def add_parsers(commands: Any) -> None:
         parser.add_argument("file", help="the archive, such as dnsnb.zip")
         parser.add_argument("--url", default=os.environ.get("DNSNB_URL"), help="the server's API (or DNSNB_URL)")
         parser.add_argument("--token", default=os.environ.get("DNSNB_TOKEN"), help="its admin token (or DNSNB_TOKEN)")
+        add_trust(parser)
         parser.set_defaults(run=run)
 
 
@@ -49,4 +51,4 @@ def _client(arguments: argparse.Namespace) -> Any:
     for key in ("url", "token"):
         if not getattr(arguments, key):
             raise SettingError(f"--{key}", None, f"is needed; or set DNSNB_{key.upper()}")
-    return Client(arguments.url, arguments.token)
+    return Client(arguments.url, arguments.token, ca=arguments.ca, fingerprint=arguments.fingerprint)

@@ -56,7 +56,14 @@ def _add_server(parser: argparse.ArgumentParser, again: bool = False) -> None:
     missing = argparse.SUPPRESS
     parser.add_argument("--url", default=missing if again else url, help="the server's API (or DNSNB_URL)")
     parser.add_argument("--token", default=missing if again else token, help="its token (or DNSNB_TOKEN)")
+    add_trust(parser, default=missing if again else None)
     parser.add_argument("--json", action="store_true", default=missing if again else False, help="print the API's JSON")
+
+
+def add_trust(parser: argparse.ArgumentParser, default: Any = None) -> None:
+    """Add which certificate of an https:// server is taken."""
+    parser.add_argument("--ca", metavar="FILE", default=default, help="PEM file whose authorities are trusted")
+    parser.add_argument("--fingerprint", metavar="SHA256", default=default, help="the server's certificate is this one")
 
 
 def _lists(arguments: argparse.Namespace) -> int:
@@ -175,7 +182,7 @@ def _client(arguments: argparse.Namespace) -> Any:
         )
     if not arguments.token:
         raise SettingError("--token", arguments.token, "the server's token is needed: --token, or DNSNB_TOKEN")
-    return Client(arguments.url, arguments.token)
+    return Client(arguments.url, arguments.token, ca=arguments.ca, fingerprint=arguments.fingerprint)
 
 
 def _report(report: dict[str, Any]) -> None:

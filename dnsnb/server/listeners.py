@@ -282,7 +282,7 @@ class Stream(asyncio.Protocol):
         buffer = self._buffer
         buffer += data
         complete = False
-        while len(buffer) >= 2 and self._waiting < MAX_PIPELINED:
+        while len(buffer) >= 2 and self._waiting < MAX_PIPELINED and not self._transport.is_closing():
             size = int.from_bytes(buffer[:2])
             if len(buffer) < size + 2:
                 break
@@ -295,7 +295,7 @@ class Stream(asyncio.Protocol):
             self._answer(message)
         if self._waiting >= MAX_PIPELINED:
             self._transport.pause_reading()
-        if complete:  # bytes that drip in do not keep a connection alive
+        if complete and not self._transport.is_closing():  # bytes that drip in do not keep a connection alive
             self._rest()
 
     def _answer(self, message: bytes) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import os
+import socket
 import ssl
 import time
 from collections.abc import AsyncIterator
@@ -338,3 +339,33 @@ async def test_how_long_a_connection_is_kept_is_told_on_it() -> None:
             assert (told.otype, told.to_wire()) == (11, b"\0\x64")  # 100 times 100 ms
         plain = dns.message.make_query("ok.test", "A", use_edns=0).to_wire()
         assert dns.message.from_wire((await wire.tcp(plain))[0]).options == ()
+
+
+async def test_who_asks_over_tcp_and_does_not_read_is_hung_up_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    from dnsnb.server import listeners
+
+    monkeypatch.setattr(listeners, "MAX_UNSENT", 1 << 16)
+
+    def large(liar: Liar, query: dns.message.Message, transport: str, send: Any) -> None:
+        reply = address(query, count=200)
+        if transport == "udp":
+            reply.answer.clear()
+            reply.flags |= dns.flags.TC
+        send(reply)
+
+    async with house(large) as wire:
+        query = dns.message.make_query("big.test", "A").to_wire()
+        await wire.tcp(query)
+        loop = asyncio.get_running_loop()
+        with socket.socket() as stalled:
+            stalled.setblocking(False)
+            stalled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            await loop.sock_connect(stalled, wire.where)
+            cut_off = False
+            async with asyncio.timeout(10):
+                while not cut_off:
+                    try:
+                        await loop.sock_sendall(stalled, (len(query).to_bytes(2) + query) * 100)
+                    except ConnectionError:
+                        cut_off = True
+        await wire.alive()
