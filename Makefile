@@ -59,6 +59,7 @@ bench-frame: $(READY)  ## from the question to the row in the frame: rate, delay
 	$(BIN)/python tests/bench/frame.py --markdown tests/bench/RESULTS.md
 
 bench-formats: $(READY)
+	-$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps zat dpkt
 	$(BIN)/python tests/bench/formats.py --markdown tests/bench/RESULTS.md
 
 bench-analysis: $(READY)

@@ -25,6 +25,7 @@ _DOORS = {
     "read_log": "dnsnb.formats",
     "scan_log": "dnsnb.formats",
     "follow": "dnsnb.formats",
+    "listen": "dnsnb.formats",
     "FORMATS": "dnsnb.formats",
     "replay": "dnsnb.analysis",
     "summary": "dnsnb.analysis",
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from dnsnb.config import Settings as Settings
     from dnsnb.formats import FORMATS as FORMATS
     from dnsnb.formats import follow as follow
+    from dnsnb.formats import listen as listen
     from dnsnb.formats import read_log as read_log
     from dnsnb.formats import scan_log as scan_log
     from dnsnb.notebook.dashboard import Dashboard as Dashboard

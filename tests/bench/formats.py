@@ -371,7 +371,13 @@ def main() -> int:
     if options.markdown:
         target = Path(options.markdown)
         old = target.read_text() if target.exists() else ""
-        target.write_text(old.split("\n## Reading logs\n")[0].rstrip() + "\n" + text)
+        begin, end = "<!-- formats -->", "<!-- /formats -->"
+        block = f"{begin}{text}{end}"
+        if begin in old and end in old:
+            old = old.split(begin)[0] + block + old.split(end)[1]
+        else:
+            old = f"{old.rstrip()}\n\n{block}\n"
+        target.write_text(old)
     return 0
 
 
