@@ -110,6 +110,10 @@ def listen(address: str, sink: Any = None) -> DnstapListener:
     """Receive dnstap from unbound, BIND, dnsdist, CoreDNS … on ``"unix:/path"`` or ``"host:port"``, until `.close()`.
 
     Rows go to `sink` and `.frame` as with `follow`. Raises SettingError when it can't listen there.
+
+    >>> with listen("127.0.0.1:0") as receiver:  # a free port; unbound: dnstap-ip: "127.0.0.1@PORT"
+    ...     receiver.address.startswith("127.0.0.1:"), len(receiver.frame)
+    (True, 0)
     """
     from dnsnb.formats.dnstap_listener import DnstapListener
 
