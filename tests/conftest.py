@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import hypothesis
 import pytest
 
-# how long an example may take says nothing on a machine that others use too
-hypothesis.settings.register_profile("dnsnb", deadline=None)
+# how long an example may take says nothing on a machine that others use too; EXAMPLES=1000 looks harder
+hypothesis.settings.register_profile("dnsnb", deadline=None, max_examples=int(os.environ.get("EXAMPLES", "25")))
 hypothesis.settings.load_profile("dnsnb")
 
 

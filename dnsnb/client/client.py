@@ -296,8 +296,7 @@ class Client:
             if self._loop.closed:
                 return
             self.sse.close()
-            if self._http is not None:
-                self._loop.start(self._http.close).result(5)
+            self._loop.start(self._leave).result(5)
             self._loop.close()
 
     def __enter__(self) -> Self:
@@ -308,6 +307,12 @@ class Client:
 
     def __repr__(self) -> str:
         return f"<Client of {self.url}, stream {self.sse.state}>"
+
+    async def _leave(self) -> None:
+        if self._http is not None:
+            await self._http.close()
+        for _ in range(5):  # a TLS connection is torn down a step each turn of the loop; the loop ends after this
+            await asyncio.sleep(0)
 
 
 def _close_at_exit(reference: weakref.ref[Client]) -> None:

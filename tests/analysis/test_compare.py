@@ -89,7 +89,7 @@ def test_the_same_on_every_engine() -> None:
         assert other.new.equals(first.new)
 
 
-@settings(max_examples=25)
+@settings(max_examples=8)
 @given(
     st.lists(st.sampled_from("abcd"), min_size=1, max_size=20),
     st.lists(st.sampled_from("bcde"), min_size=1, max_size=20),

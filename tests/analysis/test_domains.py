@@ -92,7 +92,7 @@ rows = st.lists(
 )
 
 
-@settings(max_examples=12)
+@settings(max_examples=5)
 @given(rows=rows, cut=st.integers(0, 30))
 @pytest.mark.parametrize("name", ["domains", "leaks", "name_features"])
 def test_a_streams_parts_add_up_to_the_batch(name: str, rows: list[tuple[str, ...]], cut: int) -> None:

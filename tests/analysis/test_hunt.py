@@ -128,7 +128,7 @@ def test_streams_are_bounded_and_say_what_they_dropped() -> None:
     assert bursts.result()["count"].sum() + bursts.dropped == 300
 
 
-@settings(max_examples=20)
+@settings(max_examples=8)
 @given(
     st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 9)), max_size=30),
     st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 9)), max_size=30),

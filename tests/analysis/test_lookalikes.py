@@ -63,7 +63,7 @@ def distance(a: str, b: str) -> int:
     return rows[-1][-1]
 
 
-@settings(max_examples=60)
+@settings(max_examples=20)
 @given(label=st.from_regex(r"[a-e]{4,6}", fullmatch=True), known=st.from_regex(r"[a-e]{5,6}", fullmatch=True))
 def test_found_is_what_is_within_one(label: str, known: str) -> None:
     found = analysis.lookalikes(asked(f"{label}.com"), of=[f"{known}.com"])
@@ -109,7 +109,7 @@ def test_any_text_has_a_skeleton(text: str) -> None:
     assert skeleton("раура1") == skeleton("paypal")
 
 
-@settings(max_examples=20)
+@settings(max_examples=8)
 @given(st.lists(st.from_regex(r"xn--[a-z0-9-]{0,12}", fullmatch=True), max_size=5))
 def test_hostile_labels_are_told_apart(labels: list[str]) -> None:
     found = analysis.homoglyphs(asked(*(f"{label}.com" for label in labels)))

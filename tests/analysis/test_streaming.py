@@ -141,7 +141,7 @@ def test_top_says_how_far_off_it_may_be() -> None:
     assert set(found["qname"][:8]) == {name for name, _ in truth.most_common(8)}
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     parts=st.lists(st.dictionaries(st.integers(0, 60), st.integers(1, 9), max_size=30), max_size=8),
     limit=st.integers(1, 20),
@@ -174,7 +174,7 @@ def test_distinct_is_exact_below_its_limit_and_near_above() -> None:
     assert len(many.hashes) == 1024
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(values=st.lists(st.floats(0.001, 1e6), min_size=1, max_size=60), share=st.floats(0, 1), cut=st.integers(0, 60))
 def test_percentiles_are_within_their_error(values: list[float], share: float, cut: int) -> None:
     one, other = Percentiles(0.01), Percentiles(0.01)

@@ -40,7 +40,7 @@ def test_the_longest_label_before_the_suffix_counts() -> None:
     ]
 
 
-@settings(max_examples=40)
+@settings(max_examples=12)
 @given(st.lists(st.none() | st.text(max_size=80), max_size=8))
 def test_any_text_has_a_score_of_its_own(given_names: list[str | None]) -> None:
     scores = dga_score(given_names)
