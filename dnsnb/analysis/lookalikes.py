@@ -49,6 +49,9 @@ _ORDER = (
     "insertion",
     "replacement",
 )
+#: joiners are seen in some scripts' words; all else that has no shape of its own hides or turns what stands around it
+_JOINERS = "\u200c\u200d"
+_SHAPELESS = {"Cc", "Cf", "Cs", "Zs", "Zl", "Zp"}
 _SAME = str.maketrans("i10", "llo")
 #: scripts that are written together (UTS 39, "highly restrictive")
 _TOGETHER = ({"LATIN", "HAN", "HIRAGANA", "KATAKANA"}, {"LATIN", "HAN", "BOPOMOFO"}, {"LATIN", "HAN", "HANGUL"})
@@ -101,11 +104,11 @@ def homoglyphs(frame: Any, of: Iterable[str] = KNOWN, n: int | None = 50) -> Res
     [['аpple.com', 'apple.com', 'homoglyph'], ['bücher.example', '', '']]
     """
     groups, found = _registered(frame)
-    ascii_names = [*sorted((d for d in found if "xn--" not in d), reverse=True), *sorted(_domains(of))]
+    ascii_names = [*sorted((d for d in found if not d.startswith("xn--")), reverse=True), *sorted(_domains(of))]
     plain = {skeleton(domain.partition(".")[0]): domain for domain in ascii_names}
     told: dict[str, tuple[str, str | None, str, str]] = {}
     for domain in found:
-        if "xn--" in domain.partition(".")[0]:
+        if domain.startswith("xn--"):
             told[domain] = _shown(domain, plain)
     best = _listed(groups, {domain: (shown, verdict) for domain, (shown, _, _, verdict) in told.items()}, None)
     best = best.rename(columns={"like": "shown", "how": "verdict"})
@@ -120,12 +123,14 @@ def homoglyphs(frame: Any, of: Iterable[str] = KNOWN, n: int | None = 50) -> Res
 def skeleton(text: str) -> str:
     """Return a text with each letter replaced by the ASCII letter that it looks like (after UTS 39 section 4).
 
-    What is hardly told apart in lower case is one letter here: i, 1 and l are "l", 0 and o are "o".
+    What is hardly told apart in lower case is one letter here: i, 1 and l are "l", 0 and o are "o". What can't be seen
+    is left out.
 
     >>> skeleton("раураӏ") == skeleton("paypal")
     True
     """
-    plain = (letter for letter in unicodedata.normalize("NFD", text.casefold()) if not unicodedata.combining(letter))
+    decomposed = unicodedata.normalize("NFD", text.casefold())
+    plain = (c for c in decomposed if not unicodedata.combining(c) and unicodedata.category(c) != "Cf")
     return "".join(letter if letter.isascii() else _prototype(letter) for letter in plain).translate(_SAME)
 
 
@@ -154,6 +159,8 @@ def _shown(domain: str, plain: dict[str, str]) -> tuple[str, str | None, str, st
         text = label.removeprefix("xn--").encode("ascii").decode("punycode")
     except (UnicodeError, ValueError):
         return domain, None, "", "undecodable"
+    if not text or any(unicodedata.category(c) in _SHAPELESS and c not in _JOINERS for c in text):
+        return domain, None, "", "undecodable"  # lone surrogates, turned directions, line ends: never shown
     scripts = sorted({script for letter in text if (script := _script(letter))})
     like = plain.get(skeleton(text))
     mixed = len(scripts) > 1 and not any(set(scripts) <= together for together in _TOGETHER)

@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dnsnb.names.suffixes import parts
+from dnsnb.names.suffixes import masked, parts
 
 CHUNK = 1 << 12  # names at once: their counters stay in the processor's cache
 _CLASS = np.zeros(256, np.uint8)
@@ -50,8 +50,10 @@ def features(values: Iterable[str | None] | Any, *, private: bool = True) -> pd.
     letters = pa.array([p.sub or name for p, name in zip(taken, listed, strict=True)], pa.large_string())
     bits, distinct, digits, vowels = _letters(letters)
     root = pc.equal(names, ".")
-    labels = pc.if_else(pc.or_(root, pc.equal(names, "")), 0, pc.add(pc.count_substring(names, "."), 1))
-    longest = [max(map(len, name.split("."))) for name in listed]
+    plain = list(map(masked, listed))  # an escaped dot parts no labels
+    dots = pa.array([name.count(".") for name in plain], pa.int32())
+    labels = pc.if_else(pc.or_(root, pc.equal(names, "")), 0, pc.add(dots, 1))
+    longest = [max(map(len, name.split("."))) for name in plain]
     return pd.DataFrame(
         {
             "etld1": pd.array([p.registered for p in taken], dtype="str"),

@@ -93,8 +93,8 @@ def parts(names: Iterable[str | None], *, private: bool = True) -> list[Parts]:
     rules = suffixes()
     special, stars, exact = rules.special, rules.star_tops, rules.exact
     found: list[Parts] = []
-    for name in names:
-        if name and "\\" not in name:
+    for name in _listed(names):
+        if isinstance(name, str) and name and "\\" not in name:
             dot = name.rfind(".")
             second = name.rfind(".", 0, dot)
             tail = name[second + 1 :]
@@ -117,13 +117,11 @@ def registered_domain(names: Iterable[str | None], *, private: bool = True) -> l
     ['github.io']
     """
     rules = suffixes()
-    if isinstance(names, str):
-        raise TypeError(f"names: {names!r}: must be several names, such as [{names!r}]")
     special, stars, suffix = rules.special, rules.star_tops, rules.suffix
     found: list[str | None] = []
     add = found.append
-    for name in names:
-        if name is None or "\\" in name:
+    for name in _listed(names):
+        if not isinstance(name, str) or "\\" in name:
             add(_parts(rules, name, private).registered)
             continue
         dot = name.rfind(".")
@@ -141,9 +139,9 @@ def registered_domain(names: Iterable[str | None], *, private: bool = True) -> l
 
 
 def _parts(rules: Suffixes, name: str | None, private: bool) -> Parts:
-    if not name or name == ".":
+    if not isinstance(name, str) or name in ("", "."):
         return Parts("", None, "", UNKNOWN)
-    plain = name if "\\" not in name else _masked(name)
+    plain = masked(name)
     begin, kind = rules.suffix(plain, private)
     if begin < 2:
         return Parts("", None, name[begin:], kind)
@@ -151,8 +149,18 @@ def _parts(rules: Suffixes, name: str | None, private: bool) -> Parts:
     return Parts(name[: max(label, 0)], name[label + 1 :], name[begin:], kind)
 
 
-def _masked(name: str) -> str:
+def _listed(names: Iterable[str | None]) -> Iterable[str | None]:
+    """Return names that a loop may go over: an Arrow array gives scalars, a text its letters."""
+    if isinstance(names, str):
+        raise TypeError(f"names: {names!r}: must be several names, such as [{names!r}]")
+    listed: Iterable[str | None] = names.to_pylist() if hasattr(names, "to_pylist") else names
+    return listed
+
+
+def masked(name: str) -> str:
     r"""Return a name of the same length whose escaped dots (``\.``, ``\046``) are no dots any more."""
+    if "\\" not in name:
+        return name
     out = list(name)
     at = 0
     while at < len(name):

@@ -114,3 +114,16 @@ def test_any_text_has_a_skeleton(text: str) -> None:
 def test_hostile_labels_are_told_apart(labels: list[str]) -> None:
     found = analysis.homoglyphs(asked(*(f"{label}.com" for label in labels)))
     assert set(found["verdict"]) <= {"homoglyph", "mixed scripts", "undecodable", ""}
+
+
+@pytest.mark.parametrize("text", ["a\ud800b", "\u202eabc", "a\u2028b", "a\x85b", "a\u200bb", ""])
+def test_what_has_no_shape_is_never_shown(text: str) -> None:
+    asked_for = f"xn--{text.encode('punycode').decode()}.com"
+    found = analysis.homoglyphs(asked(asked_for))
+    assert found[["shown", "verdict"]].values.tolist() == [[asked_for, "undecodable"]]
+
+
+def test_an_unseen_joiner_hides_no_likeness() -> None:
+    label = "\u0430pp\u200cle".encode("punycode").decode()
+    found = analysis.homoglyphs(asked(f"xn--{label}.com"))
+    assert found[["like", "verdict"]].values.tolist() == [["apple.com", "homoglyph"]]

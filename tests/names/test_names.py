@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from typing import Any
 
+import pandas as pd
 import pyarrow as pa
 import pytest
 from hypothesis import given
@@ -127,3 +129,16 @@ def test_the_list_is_read_by_its_sections() -> None:
     assert rules.suffix("a.blogspot.com") == (2, "private")
     assert rules.suffix("a.blogspot.com", private=False) == (11, "icann")
     assert rules.suffix("x.www.ck") == (6, "icann")
+
+
+@pytest.mark.parametrize("kind", ["string", "string[pyarrow]", "object", "category"])
+def test_registered_domains_of_a_column(kind: Any) -> None:
+    column = pd.Series(["www.example.com", None]).astype(kind)
+    assert names.registered_domain(column) == ["example.com", None]
+    assert [part.registered for part in names.parts(pa.Array.from_pandas(column))] == ["example.com", None]
+
+
+def test_an_escaped_dot_parts_no_labels() -> None:
+    table = names.features(["my\\.nas.home.example.com", "my\\046nas.example.com"])
+    assert table["labels"].tolist() == [4, 3]
+    assert table["longest_label"].tolist() == [7, 9]
