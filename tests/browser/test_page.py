@@ -210,6 +210,7 @@ def test_scrolled_rows_stand_still_and_say_how_many_are_new(session: Session, vi
     expect(view.locator(".dnsnb-rows")).to_have_text("40 rows")
     scroller = view.locator(".dnsnb-scroll")
     scroller.evaluate("e => (e.scrollTop = 240)")
+    expect(rows(view).first).not_to_contain_text("n39.")  # drawn anew a frame after the scroll
     before = rows(view).first.inner_text()
     ask(session, *(f"later{i}.example.org" for i in range(7)))
     fresh = view.get_by_role("button", name=re.compile("7 new"))
