@@ -33,9 +33,10 @@ class Entry:
 
 
 class Memo(Protocol):
-    """Something derived of an entry that holds `until` a moment of the monotonic clock."""
+    """Something derived of an entry that holds `until` a moment of the monotonic clock, as it is while `fresh`."""
 
     until: float
+    fresh: float
 
 
 class Cache:
@@ -128,7 +129,7 @@ class Cache:
             self.bytes -= len(old.answer.body) + _OVERHEAD
             old.replaced = True
             for memo in old.memos or ():
-                memo.until = 0.0
+                memo.until = memo.fresh = 0.0
         entries[question] = entry
         if answer.rcode == wire.NXDOMAIN:
             if len(self._cuts) > self.limit_entries:

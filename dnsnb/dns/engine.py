@@ -86,47 +86,40 @@ class Engine:
 
         Never raises on input.
         """
-        peer = self.peers.known.get(client)
-        if peer is None or peer.generation != self.policy.generation:
-            peer = self.peers.meet(client)
+        peer = self.peers.of(client)
         if transport == "udp":
             memo = peer.memo.get(query[2:])
             if memo is not None:
                 now = self.clock()
-                if now < memo.until and not self.options.rate_limit:
-                    if memo.second != int(now):
+                if now >= memo.until:
+                    del peer.memo[query[2:]]
+                elif not self.options.rate_limit:
+                    if now >= memo.fresh:
                         self._refresh(memo, now)
                     self.journal.record((self.wall(), client, transport, memo.record, 0.0))
                     return query[:2] + memo.body
-                if now >= memo.until:
-                    peer.memo.pop(query[2:], None)
         return self._decide(query, client, transport, peer)
 
     def answer_many(self, queries: list[bytes], clients: list[str]) -> list[bytes | None]:
         """Return `answer_now` of each (they came over UDP at one moment), the remembered ones without a call each."""
         if self.options.rate_limit or not self.options.fast_paths:
             return [self.answer_now(query, client) for query, client in zip(queries, clients, strict=True)]
-        known, generation, meet = self.peers.known, self.policy.generation, self.peers.meet
-        now, wall, second = self.clock(), self.wall(), int(self.clock())
         journal = self.journal
         rows = journal.rows
-        room = journal.limit - len(rows)
+        if journal.limit - len(rows) < len(queries):
+            return [self.answer_now(query, client) for query, client in zip(queries, clients, strict=True)]
+        now, wall = self.clock(), self.wall()
         replies: list[bytes | None] = []
+        last, remembered = "", self.peers.of(clients[0]).memo.get
         for query, client in zip(queries, clients, strict=True):
-            peer = known.get(client)
-            if peer is None or peer.generation != generation:
-                peer = meet(client)
-            memo = peer.memo.get(query[2:])
-            if memo is None:
-                replies.append(self._decide(query, client, "udp", peer))
-            elif now < memo.until and room > 0:
-                if memo.second != second:
-                    self._refresh(memo, now)
+            if client is not last:
+                last, remembered = client, self.peers.of(client).memo.get
+            memo = remembered(query[2:])
+            if memo is not None and now < memo.fresh:
                 rows.append((wall, client, "udp", memo.record, 0.0))
                 replies.append(query[:2] + memo.body)
             else:
                 replies.append(self.answer_now(query, client))
-            room -= 1
         return replies
 
     def ask(self, query: bytes, client: str, transport: str, reply: Callable[[bytes], None]) -> None:
@@ -280,7 +273,7 @@ class Engine:
             until = entry.expires
             if self.options.prefetch and not entry.refreshing:
                 until = max(now, entry.expires - (entry.expires - entry.stored) * PREFETCH_LEFT)
-            memo = peer.memo[self.replies.key] = Memo(reply[2:], record, until, int(now), query, entry)
+            memo = peer.memo[self.replies.key] = Memo(reply[2:], record, until, min(until, int(now) + 1), query, entry)
             if entry.memos is None:
                 entry.memos = []
             entry.memos.append(memo)
@@ -289,7 +282,7 @@ class Engine:
 
     def _refresh(self, memo: Memo, now: float) -> None:
         """Render a remembered reply for this second: its TTLs count down."""
-        memo.second = int(now)
+        memo.fresh = min(memo.until, int(now) + 1)
         entry, query = memo.entry, memo.query
         if entry is None or query is None:
             return

@@ -45,17 +45,17 @@ class Peer:
 
 
 class Memo:
-    """A reply to exactly these bytes: `body` follows the ID, rendered for one second of the clock, good `until`."""
+    """A reply to exactly these bytes: `body` follows the ID; good `until`, and as it is rendered while `fresh`."""
 
-    __slots__ = ("body", "entry", "query", "record", "second", "until")
+    __slots__ = ("body", "entry", "fresh", "query", "record", "until")
 
     def __init__(
-        self, body: bytes, record: Record, until: float, second: int, query: Query | None, entry: Entry | None
+        self, body: bytes, record: Record, until: float, fresh: float, query: Query | None, entry: Entry | None
     ) -> None:
         self.body = body
         self.record = record
         self.until = until
-        self.second = second
+        self.fresh = fresh
         self.query = query
         self.entry = entry
 
@@ -84,6 +84,11 @@ class Peers:
         self._memos.clear()
         for peer in self.known.values():
             peer.generation = -1
+
+    def of(self, client: str) -> Peer:
+        """Return an asker as it stands."""
+        peer = self.known.get(client)
+        return peer if peer is not None and peer.generation == self.policy.generation else self.meet(client)
 
     def meet(self, client: str) -> Peer:
         """Return an asker as it stands after the last change."""

@@ -15,6 +15,8 @@ from dnsnb.dns.rules import NONE, Verdict
 from dnsnb.dns.special import Reply
 from dnsnb.dns.wire import Query, Question
 
+FOR_EVER = float("inf")
+
 
 class Replies:
     """Makes replies. `key` holds the exact bytes (behind the ID) while a query is decided from memory, else b""."""
@@ -49,7 +51,7 @@ class Replies:
         reply = render(query, answer, transport=transport)
         record = self.record(query, reply, answer, status, verdict, ttl=answer.ttl)
         if memo is not None and transport == "udp" and self.may_memo(memo):
-            memo.memo[self.key] = Memo(reply[2:], record, float("inf"), int(self.clock()), None, None)
+            memo.memo[self.key] = Memo(reply[2:], record, FOR_EVER, FOR_EVER, None, None)
         self.journal.record((self.wall(), client, transport, record, 0.0))
         return reply
 

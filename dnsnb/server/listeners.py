@@ -17,7 +17,7 @@ from typing import Any
 from dnsnb.dns.engine import Engine
 from dnsnb.dns.message import IDLE_SECONDS
 from dnsnb.errors import SettingError
-from dnsnb.server import mmsg
+from dnsnb.server import mmsg, msghdr
 
 BATCH = 64
 IP_PKTINFO = 8  # Linux; the socket module names it from Python 3.13 on
@@ -135,7 +135,7 @@ class UdpListener:
                     if reply is None:
                         engine.ask(queries[index], clients[index], "udp", partial(self._later, datagrams.place(index)))
             self.unsent += datagrams.send(replies)
-            if len(queries) < mmsg.BATCH:
+            if len(queries) < msghdr.BATCH:
                 return
 
     def _later(self, place: bytes, reply: bytes) -> None:

@@ -7,7 +7,7 @@ import random
 import socket
 
 from dnsnb.dns.upstream import Done
-from dnsnb.server import mmsg
+from dnsnb.server import mmsg, msghdr
 from dnsnb.server.stream_upstream import Ids, StreamUpstream
 
 SOCKETS = 32  # as many ports to guess among; more would make fewer answers come with each wake-up
@@ -184,7 +184,7 @@ class _Port:
         if message[2] & 0x80 == 0 or (asked != query[12:end] and asked.lower() != query[12:end].lower()):
             self.upstream.wrong_ids += 1
             self._guessed(message)
-        elif message[2] & 0x02 or len(message) == mmsg.SIZE:  # cut, there or here: its data is not looked at
+        elif message[2] & 0x02 or len(message) == msghdr.SIZE:  # cut, there or here: its data is not looked at
             del waiting[message[:2]]
             self.upstream.by_stream(query, done, deadline)
         elif message[4:6] != b"\0\0" and len(message) >= end:
