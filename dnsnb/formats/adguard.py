@@ -111,7 +111,8 @@ class Reader:
         empty = raw["qname"].is_null().to_numpy(zero_copy_only=False)
         rows = columns.build(raw, count)
         if empty.any():
-            self.context.skip_count("an object without a question", int(empty.sum()))
+            places = np.searchsorted(block.numbers, numbers[empty])
+            self.context.skip("an object without a question", block, np.isin(np.arange(len(block)), places))
             rows = rows.filter(pa.array(~empty))
         return rows
 

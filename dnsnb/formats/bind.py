@@ -222,7 +222,14 @@ def _query_flags(text: str) -> str:
     return " ".join(words)
 
 
-_RPZ_RCODE = {"NXDOMAIN": "NXDOMAIN", "NODATA": "NOERROR"}
+RPZ_RCODE = {"NXDOMAIN": "NXDOMAIN", "NODATA": "NOERROR"}
+
+
+def zone_of(rule: str | None, name: str | None) -> str | None:
+    """Return the policy zone that a rule's owner name is of, where the name that was asked says what is before it."""
+    if rule is None or name is None or not rule.lower().startswith(name.lower() + "."):
+        return None
+    return rule[len(name) + 1 :]
 
 
 def _note(event: str, groups: pa.StructArray, when: Any, numbers: Any) -> pa.Table:
@@ -245,12 +252,9 @@ def _note(event: str, groups: pa.StructArray, when: Any, numbers: Any) -> pa.Tab
         blocks = [p is not None and p.upper() != "PASSTHRU" for p in policies]
         raw["rule"] = rule
         raw["status"] = pa.array(["blocked" if b else None for b in blocks], pa.string())
-        raw["rcode"] = pa.array([_RPZ_RCODE.get((p or "").upper()) for p in policies], pa.string())
+        raw["rcode"] = pa.array([RPZ_RCODE.get((p or "").upper()) for p in policies], pa.string())
         raw["list"] = pa.array(
-            [
-                r[len(n) + 1 :] if r.lower().startswith(n.lower() + ".") else None
-                for r, n in zip(rule.to_pylist(), name.to_pylist(), strict=True)
-            ],
+            [zone_of(r, n) for r, n in zip(rule.to_pylist(), name.to_pylist(), strict=True)],
             pa.string(),
         )
     elif event == "failed":

@@ -169,6 +169,7 @@ class Reader:
         part, at, base = _only(block, at, mask, base)
         to = _last(part, b" to ", at)
         good = to > at
+        self.context.skip("a line that is cut off", part, ~good)
         part, at, base = _only(part, at, good, base)
         to = to[good]
         raw = {
@@ -227,7 +228,7 @@ class Reader:
             data = part.text(np.minimum(is_[good] + 4, part.ends), part.ends).fill_null("")
             lines = _Lines(part, part.text(name, is_[good]), data, at[good], status[good], [_ANSWERS[w] for w in words])
             found.append(fold(lines, own, forwards, self.context.events))
-        return found, known
+        return found, good | duplicate
 
 
 class _Lines:

@@ -80,6 +80,7 @@ class Feed:
         self.block = block
         self.reader = row.load().Reader(context)
         self.joiner = None if context.events else getattr(self.reader, "joiner", None)
+        self._wrapping: wrappers.State = {}
         self._held: list[bytes] = []
         self._size = 0
         self._line = 1
@@ -181,11 +182,16 @@ class Feed:
             report.note("NUL octets (padding after a power loss, or a sparse file) were left out")
         empty = block.starts >= block.ends
         if empty.any():
+            report.aside("empty lines", int(empty.sum()))
             block = block.keep(~empty)
         if self.wrapper is not None and len(block):
             outer = block
             block = wrappers.unwrap(
-                block, self.wrapper, self.context.clock, lambda why, mask: self.context.skip(why, outer, mask)
+                block,
+                self.wrapper,
+                self.context.clock,
+                lambda why, mask: self.context.skip(why, outer, mask),
+                self._wrapping,
             )
         if len(block):
             prepare = getattr(self.reader, "prepare", None)

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dnsnb.formats import bind, columns
-from dnsnb.formats.columns import RESPONSE
+from dnsnb.formats.columns import NOTE, RESPONSE
 from dnsnb.formats.feeding import Context
 from dnsnb.formats.join import Joiner
 from dnsnb.formats.lines import Block
@@ -20,9 +20,10 @@ from dnsnb.formats.patterns import Line, PatternReader
 from dnsnb.formats.sniff import Head
 
 _STAMP = (
-    r"^(?:(?P<time_iso>\d{4}-\d\d-\d\dT\S+) |(?P<word>\d\d-[A-Za-z]{3}-\d{4} \d\d:\d\d:\d\d(?:\.\d+)?) )?(?:[a-z-]+: )*"
+    r"^(?:infoblox-responses: )?"
+    r"(?:(?P<time_iso>\d{4}-\d\d-\d\dT\S+) |(?P<word>\d\d-[A-Za-z]{3}-\d{4} \d\d:\d\d:\d\d(?:\.\d+)?) )?(?:[a-z-]+: )*"
 )
-_CLIENT = r"client (?:@0x[0-9a-f]+ )?(?P<client>[^ #]+)#(?P<client_port>\d+)(?: \([^ ]*\))?: "
+_CLIENT = r"client (?:@0x[0-9a-f]+ )?(?P<client>[^ #]+)#(?P<client_port>\d+)(?: \([^ ]*\))?:? "
 _LINES = (
     Line(
         _STAMP
@@ -40,14 +41,24 @@ _LINES = (
         RESPONSE,
         "response",
     ),
+    Line(
+        r"^(?:(?P<time_iso>\d{4}-\d\d-\d\dT\S+) )?(?:.*?: )?CEF:\d\|Infoblox\|NIOS\|[^|]*\|"
+        r"RPZ-(?P<trigger>[A-Z-]+) ?\|(?P<policy>[^|]+)\|\d+\|app=DNS "
+        r"(?:dst=(?P<server>\S*) )?src=(?P<client>\S*) spt=(?P<client_port>\d+) "
+        r"(?:view=\S* )?qtype=(?P<qtype>\S+) "
+        r'msg="rpz \S+ \S+ rewrite (?P<qname>.+?) \[[^\]]*\] via (?P<rule>[^"]+?) ?"',
+        NOTE,
+        "rpz",
+    ),
 )
 _OWN = re.compile(
-    r"client (?:@0x[0-9a-f]+ )?\S+#\d+.*(?:(?:UDP|TCP): .*query: .* response: |answer: \S+ \S+ \S+ \S+ \([^)]*\) -> )"
+    r"CEF:\d\|Infoblox\|NIOS\||client (?:@0x[0-9a-f]+ )?\S+#\d+.*"
+    r"(?:(?:UDP|TCP): .*query: .* response: |answer: \S+ \S+ \S+ \S+ \([^)]*\) -> )"
 )
 
 
 def score(head: Head) -> int:
-    """Its way of writing answers."""
+    """Its way of writing answers and policy hits."""
     return 98 if head.share(_OWN) > 0.1 else 0
 
 
@@ -76,6 +87,8 @@ class Reader:
 
 class _Answers(PatternReader):
     def meaning(self, raw: dict[str, Any], line: Line) -> dict[str, Any]:
+        if line.kind == NOTE:
+            return _policy(raw)
         word = raw.pop("word")
         if word.null_count < len(word):
             from dnsnb.formats.times import iso
@@ -84,13 +97,25 @@ class _Answers(PatternReader):
             raw["time"] = iso(turned, self.context.clock)
         marks = raw.pop("marks", None)
         if marks is not None:
-            raw["flags"] = columns.mapped(marks, _flags)
+            raw["flags"] = columns.mapped(marks.fill_null("-"), _flags)
         raw.pop("asked", None)
         listed = columns._coded(raw.pop("records"))
         texts = [None if t is None else _records(t) for t in listed.dictionary.to_pylist()]
         raw["answers"] = pa.array([t[0] if t else [] for t in texts], pa.list_(pa.string())).take(listed.indices)
         raw["ttl"] = pa.array([t[1] if t else None for t in texts], pa.int32()).take(listed.indices)
         return raw
+
+
+def _policy(raw: dict[str, Any]) -> dict[str, Any]:
+    """Return what an RPZ event means, in the words of `bind`."""
+    raw.pop("trigger")
+    policy = raw.pop("policy")
+    raw["reason"] = pc.binary_join_element_wise("rpz", policy, " ")
+    raw["status"] = columns.mapped(policy, lambda p: None if p.upper() == "PASSTHRU" else "blocked")
+    raw["rcode"] = columns.mapped(policy, lambda p: bind.RPZ_RCODE.get(p.upper()))
+    zones = zip(raw["rule"].to_pylist(), raw["qname"].to_pylist(), strict=True)
+    raw["list"] = pa.array([bind.zone_of(rule, name) for rule, name in zones], pa.string())
+    return raw
 
 
 def _iso(text: str) -> str:

@@ -42,12 +42,12 @@ def _lines(block: Block) -> list[bytes]:
 
 
 def _slowly(block: Block, wanted: pa.Schema, context: Context) -> tuple[pa.Table, Any]:
-    items, numbers = objects(block, context)
-    return table_of(items, wanted), numbers
+    items, good = objects(block, context)
+    return table_of(items, wanted), block.numbers[good]
 
 
 def objects(block: Block, context: Context) -> tuple[list[dict[str, Any]], Any]:
-    """Return each line's object and the lines' numbers; lines that are no JSON objects are reported."""
+    """Return the objects, and which lines they are (a mask); lines that are no JSON objects are reported."""
     import orjson
 
     items: list[dict[str, Any]] = []
@@ -62,7 +62,7 @@ def objects(block: Block, context: Context) -> tuple[list[dict[str, Any]], Any]:
             good[i] = True
             items.append(item)
     context.skip("not a JSON object", block, ~good)
-    return items, block.numbers[good]
+    return items, good
 
 
 def table_of(items: list[dict[str, Any]], wanted: pa.Schema) -> pa.Table:

@@ -23,7 +23,7 @@ STATUSES = {
 
 def score(head: Head) -> int:
     """The header."""
-    first = head.lines[0].lower().replace("_", "") if head.lines else ""
+    first = head.lines[0].lower().replace("_", "").replace('"', "") if head.lines else ""
     return (
         97
         if first.startswith("timestamp,") and "domain" in first and "querytype" in first and "clientip" in first
@@ -43,6 +43,7 @@ class Reader(DelimitedReader):
             return None
         status = record.get("status", "")
         reasons = record.get("reasons", "")
+        blocked = status.lower() == "blocked"
         return {
             "time_utc": record["timestamp"],
             "client": record.get("client_ip"),
@@ -52,6 +53,6 @@ class Reader(DelimitedReader):
             "transport": record.get("protocol"),
             "status": STATUSES.get(status.lower(), "unknown"),
             "reason": reasons or None,
-            "list": reasons.split(",")[0].removeprefix("blocklist:") or None if status == "blocked" else None,
+            "list": reasons.split(",")[0].removeprefix("blocklist:") or None if blocked else None,
             "rule": record.get("matched_name") or None,
         }

@@ -154,8 +154,8 @@ def _unwrapped(one: opening.Input, head: sniff.Head, options: Options) -> tuple[
     if kind is None:
         return None, None
     clock = Clock(ImportReport(), options.tz or "UTC", options.year, one.modified)
-    inner = wrappers.unwrap(block, kind, clock, lambda why, mask: None)
-    return sniff.Head(head.raw, one.name, [inner.line(i) for i in range(min(len(inner), 200))]), kind
+    inner = wrappers.unwrap(block, kind, clock, lambda why, mask: None, {})
+    return sniff.Head(head.raw, one.name, [text or "" for text in inner.lines()[:200].to_pylist()]), kind
 
 
 def _sets(

@@ -17,14 +17,14 @@ class ImportReport(dict[str, Any]):
     """The report of one import; also readable as attributes (`report.rows`, `report.skipped`).
 
     Keys: `files`, `format`, `lines`, `events`, `rows`, `bytes`, `skipped` (reason -> {"count", "examples": [[file,
-    line, text]]}),
+    line, text]]}), `asides` (what -> count: lines that hold no record and are not meant to: headers, empty lines …),
     `notes`, `year`, `zone`, `clock_steps`, `first`, `last` (ISO 8601, UTC), `seconds`.
     """
 
     def __init__(self, *args: Any, **fields: Any) -> None:
         super().__init__(
-            files=[], format=None, lines=0, events=0, rows=0, bytes=0, skipped={}, notes=[], year=None, zone=None,
-            clock_steps=0, first=None, last=None, seconds=0.0,
+            files=[], format=None, lines=0, events=0, rows=0, bytes=0, skipped={}, asides={}, notes=[], year=None,
+            zone=None, clock_steps=0, first=None, last=None, seconds=0.0,
         )  # fmt: skip
         self.update(*args, **fields)
 
@@ -46,6 +46,12 @@ class ImportReport(dict[str, Any]):
             entry["count"] += int(count)
             entry["examples"] += [[file, int(line), text[:200]] for file, line, text in examples or ()]
             entry["examples"] = sorted(entry["examples"], key=lambda e: e[:2])[:EXAMPLES]
+
+    def aside(self, what: str, count: int) -> None:
+        """Count lines that hold no record and are not meant to: with events and skipped ones they are all lines."""
+        if count > 0:
+            with _LOCK:
+                self["asides"][what] = self["asides"].get(what, 0) + int(count)
 
     def note(self, text: str) -> None:
         """Say once what was assumed or repaired."""
@@ -88,6 +94,8 @@ class ImportReport(dict[str, Any]):
             ("rows", f"{self['rows']:,}"),
             ("skipped", f"{self.skipped_count:,}"),
         ]
+        if self["asides"]:
+            facts.append(("no records", ", ".join(f"{n:,} {what}" for what, n in self["asides"].items())))
         if self["first"]:
             facts.append(("time", f"{self['first']} to {self['last']}"))
         facts += [(k, str(self[k])) for k in ("year", "zone") if self[k] is not None]

@@ -17,6 +17,7 @@ from dnsnb.formats.feeding import Context
 from dnsnb.formats.lines import Block
 
 Row = dict[str, Any]
+_NO_RECORD = "not a record of this format"
 
 
 def table(
@@ -85,22 +86,24 @@ class ObjectReader:
 
     def parse(self, block: Block) -> pa.Table | None:
         """Return the events of a block."""
-        items, numbers = jsonrows.objects(block, self.context)
+        items, good = jsonrows.objects(block, self.context)
+        numbers = block.numbers[good]
+        places = np.flatnonzero(good)
         rows: list[Row] = []
         kept: list[int] = []
-        other = 0
-        for item, number in zip(items, numbers.tolist(), strict=True):
+        other: list[int] = []
+        for item, number, place in zip(items, numbers.tolist(), places.tolist(), strict=True):
             try:
                 made = self.row(item)
             except (TypeError, ValueError, AttributeError, KeyError, IndexError):
                 made = None
             if made is None:
-                other += 1
+                other.append(place)
                 continue
             for one in made if isinstance(made, list) else [made]:
                 rows.append(one)
                 kept.append(number)
-        self.context.skip_count(self.noise, other)
+        self.context.skip(self.noise, block, np.isin(np.arange(len(block)), other))
         return table(rows, kept, self.context, block)
 
 
@@ -113,10 +116,11 @@ class DelimitedReader:
     quoted = True
     header: list[str] | None = None
     header_word: str | None = None
+    """What a header's first field is, in lower case; None: a file has no header."""
 
     def __init__(self, context: Context) -> None:
         self.context = context
-        self._open: tuple[int, str] | None = None
+        self._open: tuple[int, str, int] | None = None  # the first line of a quotation, its text, its lines
 
     def row(self, fields: Any) -> Row | None:
         """Return what a record says, or None when it can't be one."""
@@ -128,34 +132,51 @@ class DelimitedReader:
         kept: list[int] = []
         bad = np.zeros(len(block), bool)
         for i, (number, line) in enumerate(zip(block.numbers.tolist(), block.lines().to_pylist(), strict=True)):
-            text = line or ""
+            text, count = line or "", 1
+            if self._open is not None and not self._goes_on(text):
+                self.finish()
             if self._open is not None:
-                number, text = self._open[0], self._open[1] + "\n" + text
+                number, text, count = self._open[0], self._open[1] + "\n" + text, self._open[2] + 1
             if self.quoted and text.count('"') % 2 and len(text) < 1 << 16:
-                self._open = (number, text)
+                self._open = (number, text, count)
                 continue
             self._open = None
             fields = self._fields(text)
-            if self.header_word is not None and fields and self.header_word in fields:
+            if self.header_word is not None and fields and fields[0].lower() == self.header_word:
                 self.header = fields
+                self.context.report.aside("header lines", count)
                 continue
-            try:
-                made = self.row(dict(zip(self.header, fields, strict=False)) if self.header is not None else fields)
-            except (TypeError, ValueError, AttributeError, KeyError, IndexError):
-                made = None
-            if made is None:
-                bad[i] = True
-            else:
+            made = self._made(fields)
+            if made is not None:
                 rows.append(made)
                 kept.append(number)
-        self.context.skip("not a record of this format", block, bad)
+                self.context.report.aside("lines that go on with a record", count - 1)
+            elif count == 1:
+                bad[i] = True
+            else:
+                self.context.skip_count(_NO_RECORD, count, [(self.context.source, number, text[:200])])
+        self.context.skip(_NO_RECORD, block, bad)
         return table(rows, kept, self.context, block)
+
+    def _made(self, fields: list[str]) -> Row | None:
+        try:
+            return self.row(dict(zip(self.header, fields, strict=False)) if self.header is not None else fields)
+        except (TypeError, ValueError, AttributeError, KeyError, IndexError):
+            return None
+
+    def _goes_on(self, text: str) -> bool:
+        """Whether a line can stand within a quotation: not when it is a whole record, for then the quotation was cut
+        off."""
+        quotes = text.count('"')
+        return quotes % 2 == 1 or (quotes == 0 and self.header is None) or self._made(self._fields(text)) is None
 
     def finish(self) -> None:
         """Report a quotation that was never closed."""
         if self._open is not None:
+            number, text, count = self._open
+            self._open = None
             self.context.skip_count(
-                "a quotation that is never closed", 1, [(self.context.source, self._open[0], self._open[1][:200])]
+                "a quotation that is never closed", count, [(self.context.source, number, text[:200])]
             )
 
     def _fields(self, text: str) -> list[str]:

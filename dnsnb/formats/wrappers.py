@@ -1,4 +1,5 @@
-"""Lines inside lines: syslog (RFC 3164, RFC 5424, ISO stamps), Docker, Kubernetes CRI, Filebeat and CloudWatch, Splunk.
+"""Lines inside lines: syslog (RFC 3164, RFC 5424, ISO stamps), journald (text, JSON, export), Docker, Kubernetes CRI,
+Filebeat, Fluent Bit, Vector, CloudWatch, Loki, Splunk.
 
 What is inside becomes a block of its own with the wrapper's times. Knows lines and times; no format's grammar.
 """
@@ -18,7 +19,7 @@ from dnsnb.formats.lines import Block, extract
 from dnsnb.formats.times import Clock
 
 _SYSLOG = (
-    r"^(?:<\d{1,3}>)?(?P<mon>[^\s\d]{3,4}) +(?P<day>\d\d?) (?P<h>\d\d):(?P<m>\d\d):(?P<s>\d\d)(?:\.\d+)? "
+    r"^(?:<\d{1,3}>)?(?P<mon>[^\s\d]{3,4}) +(?P<day>\d\d?) (?P<h>\d\d):(?P<m>\d\d):(?P<s>\d\d)(?:\.(?P<f>\d{1,6})\d*)? "
     r"(?:\S+ )?(?P<prog>[A-Za-z_][\w./-]*)(?:\[\d+\])?: (?P<msg>.*)$"
 )
 _SYSLOG_ISO = (
@@ -34,15 +35,28 @@ _CRI = (
     r"(?P<msg>.*)$"
 )
 
-_TEXT = {"syslog": _SYSLOG, "syslog-iso": _SYSLOG_ISO, "rfc5424": _RFC5424, "cri": _CRI}
+_JOURNAL_UNIX = r"^(?P<time>\d{9,11}\.\d{6}) \S+ (?P<prog>[A-Za-z_][\w./-]*)(?:\[\d+\])?: (?P<msg>.*)$"
+
+_TEXT = {"journal-unix": _JOURNAL_UNIX, "syslog": _SYSLOG, "syslog-iso": _SYSLOG_ISO, "rfc5424": _RFC5424, "cri": _CRI}
 #: wrapper -> where the line is, where its time may be
 _KEYS: tuple[tuple[str, tuple[str, ...], tuple[tuple[str, ...], ...]], ...] = (
-    ("docker", ("log",), (("time",),)),
+    ("docker", ("log",), (("time",), ("@timestamp",), ("timestamp",), ("date",))),
     ("filebeat", ("message",), (("@timestamp",), ("timestamp",), ("time",))),
+    ("loki", ("line",), (("timestamp",), ("ts",))),
+    ("elastic", ("_source", "message"), (("_source", "@timestamp"),)),
+    ("google", ("textPayload",), (("timestamp",),)),
     ("splunk", ("result", "_raw"), (("result", "_time"),)),
     ("splunk", ("_raw",), (("_time",),)),
     ("journald", ("MESSAGE",), (("__REALTIME_TIMESTAMP",),)),
 )
+
+
+_JOURNAL_FIELD = r"^(?:[A-Z0-9_]{1,64}=|__CURSOR=)"
+_PART = 16_000
+"""A Docker log line that does not end and is at least this long goes on in the next one (it cuts at 16 KiB)."""
+
+State = dict[str, Any]
+"""What a wrapper's lines leave for those of the next block: the last time, the line that is not complete."""
 
 
 def detect(block: Block) -> str | None:
@@ -54,6 +68,10 @@ def detect(block: Block) -> str | None:
         return None
     if sum(t.startswith("{") for t in texts) * 2 > len(texts):
         return _json_kind(block)
+    if any(t.startswith("__CURSOR=") for t in texts) and sum(
+        bool(re.match(_JOURNAL_FIELD, t)) for t in texts
+    ) * 2 > len(texts):
+        return "journal-export"
     for kind, pattern in _TEXT.items():
         compiled = re.compile(pattern.replace(r"\x{FEFF}", "\ufeff"))
         if sum(bool(compiled.match(t)) for t in texts) * 2 > len(texts):
@@ -72,7 +90,7 @@ def _json_kind(block: Block) -> str | None:
             continue
         for kind, path, _ in _KEYS:
             inner = _get(item, path)
-            if isinstance(inner, str) and not _is_dns(item):
+            if (isinstance(inner, str) or _octets(inner)) and not _is_dns(item):
                 seen[kind] = seen.get(kind, 0) + 1
                 break
     return max(seen, key=lambda k: seen[k]) if seen else None
@@ -84,35 +102,91 @@ def _is_dns(item: Any) -> bool:
     )
 
 
+def _octets(value: Any) -> bool:
+    """Whether this is how journald writes what is no plain text: a list of octets."""
+    return isinstance(value, list) and bool(value) and all(isinstance(v, int) and 0 <= v < 256 for v in value)
+
+
 def _get(item: Any, path: tuple[str, ...]) -> Any:
     for key in path:
         item = item.get(key) if isinstance(item, dict) else None
     return item
 
 
-def unwrap(block: Block, kind: str, clock: Clock, skip: Callable[[str, Any], None]) -> Block:
+def unwrap(block: Block, kind: str, clock: Clock, skip: Callable[[str, Any], None], state: State) -> Block:
     """Return the wrapped lines as a block with `stamps`; `skip(reason, mask)` hears of the lines that were not
-    wrapped."""
-    return _unwrap_text(block, kind, clock, skip) if kind in _TEXT else _unwrap_json(block, kind, clock, skip)
+    wrapped. `state` is the same object for every block of a log."""
+    if kind == "journal-export":
+        return _unwrap_journal(block, clock, state)
+    return _unwrap_text(block, kind, clock, state) if kind in _TEXT else _unwrap_json(block, kind, clock, skip, state)
 
 
-def _unwrap_text(block: Block, kind: str, clock: Clock, skip: Callable[[str, Any], None]) -> Block:
+def _unwrap_journal(block: Block, clock: Clock, state: State) -> Block:
+    """Each entry of journald's export is fields on lines of their own, its time before its message."""
+    messages: list[str] = []
+    when: list[str] = []
+    numbers: list[int] = []
+    for number, line in zip(block.numbers.tolist(), block.lines().to_pylist(), strict=True):
+        name, equals, value = (line or "").partition("=")
+        if name == "__REALTIME_TIMESTAMP":
+            state["stamp"] = value
+        elif name == "MESSAGE":  # without "=" its octets follow, behind their count: not a plain line
+            messages.append(value if equals else "(a message that is no plain text)")
+            when.append(state.get("stamp", ""))
+            numbers.append(number)
+    clock.report.aside("other fields of the journal", len(block) - len(messages))
+    return _joined(
+        pa.array(messages, pa.string()), np.array(numbers, np.int64), times.epoch(pa.array(when, pa.string()))
+    )
+
+
+def _unwrap_text(block: Block, kind: str, clock: Clock, state: State) -> Block:
     lines = block.lines()
     mask, groups = extract(lines, _TEXT[kind])
     if kind == "syslog":
         month = months(groups.field("mon"))
         day, h, m, s = (groups.field(k).cast(pa.int64()).to_numpy(zero_copy_only=False) for k in ("day", "h", "m", "s"))
         told = clock.yearless(month, day, h * 3600 + m * 60 + s)
+        part = pc.utf8_rpad(groups.field("f").fill_null(""), 6, "0").cast(pa.int64()).to_numpy(zero_copy_only=False)
+        told = np.where(told == times.MISSING, told, told + part)
+    elif kind == "journal-unix":
+        told = times.epoch(groups.field("time"))
     else:
         told = times.iso(groups.field("time"), clock)
-    if mask.all():
+    if mask.all() and not (kind == "cri" and ("part" in state or pc.any(pc.equal(groups.field("part"), "P")).as_py())):
         return _joined(groups.field("msg"), block.numbers, told)
+    if kind == "cri":
+        return _rejoined(block, lines, mask, groups, told, clock, state)
     # a line without the wrapper is left as it is: a daemon's own output often stands among syslog's
     stamps = np.full(len(block), times.MISSING)
     stamps[mask] = told
     inner = np.array(lines.to_pylist(), object)
     inner[mask] = groups.field("msg").to_pylist()
     return _joined(pa.array(inner, pa.string()).fill_null(""), block.numbers, stamps)
+
+
+def _rejoined(
+    block: Block, lines: pa.Array, mask: Any, groups: pa.StructArray, told: Any, clock: Clock, state: State
+) -> Block:
+    """Put long lines together again, of which all parts but the last are marked ``P``."""
+    texts = iter(zip(groups.field("part").to_pylist(), groups.field("msg").to_pylist(), told.tolist(), strict=True))
+    messages, stamps, numbers = [], [], []
+    held = state.pop("part", "")
+    parts = 0
+    for line, wrapped, number in zip(lines.to_pylist(), mask.tolist(), block.numbers.tolist(), strict=True):
+        part, text, stamp = next(texts) if wrapped else ("F", line or "", times.MISSING)
+        if part == "P" and len(held) < 1 << 20:
+            held += text
+            parts += 1
+            continue
+        messages.append(held + text)
+        held = ""
+        stamps.append(stamp)
+        numbers.append(number)
+    if held:
+        state["part"] = held
+    clock.report.aside("parts of longer lines", parts)
+    return _joined(pa.array(messages, pa.string()), np.array(numbers, np.int64), np.array(stamps, np.int64))
 
 
 def months(values: pa.Array) -> Any:
@@ -122,7 +196,7 @@ def months(values: pa.Array) -> Any:
     return table[coded.indices.to_numpy(zero_copy_only=False)]
 
 
-def _unwrap_json(block: Block, kind: str, clock: Clock, skip: Callable[[str, Any], None]) -> Block:
+def _unwrap_json(block: Block, kind: str, clock: Clock, skip: Callable[[str, Any], None], state: State) -> Block:
     import orjson
 
     paths = [(path, when) for name, path, when in _KEYS if name == kind]
@@ -141,10 +215,19 @@ def _unwrap_json(block: Block, kind: str, clock: Clock, skip: Callable[[str, Any
             continue
         for path, time_paths in paths:
             inner = _get(item, path)
+            if _octets(inner):
+                inner = bytes(inner).decode("utf-8", "backslashreplace")
             if isinstance(inner, str):
+                inner = state.pop("part", "") + inner
+                if kind == "docker" and _PART <= len(inner) < 1 << 20 and not inner.endswith("\n"):
+                    state["part"] = inner
+                    clock.report.aside("parts of longer lines", 1)
+                    break
                 stamp = next((t for p in time_paths if (t := _get(item, p)) is not None), None)
                 text = str(stamp) if stamp is not None else None
-                for line in inner.rstrip("\r\n").split("\n"):
+                told = inner.rstrip("\r\n").split("\n")
+                clock.report["lines"] += len(told) - 1
+                for line in told:
                     messages.append(line.replace("\0", ""))
                     when.append(text)
                     numbers.append(number)
@@ -154,8 +237,8 @@ def _unwrap_json(block: Block, kind: str, clock: Clock, skip: Callable[[str, Any
     skip("not wrapped as the lines before (" + kind + ")", bad)
     array = pa.array(when, pa.string())
     stamps = times.iso(array, clock)
-    if (stamps == times.MISSING).all():
-        stamps = times.epoch(array)
+    if (stamps == times.MISSING).any():
+        stamps = np.where(stamps == times.MISSING, times.epoch(array), stamps)
     return _joined(pa.array(messages, pa.string()), np.array(numbers, np.int64), stamps)
 
 

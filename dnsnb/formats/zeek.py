@@ -95,6 +95,7 @@ class Reader:
         if not header.any():
             return partial(self._rows, block, self._layout(block))
         parts: list[Any] = []
+        self.context.report.aside("header and comment lines", int(header.sum()))
         places = np.flatnonzero(header)
         start = 0
         for place in [*places.tolist(), len(block)]:

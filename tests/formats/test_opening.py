@@ -111,8 +111,35 @@ def test_streams_bytes_and_lists_are_sources_too(tmp_path: Path) -> None:
         (lambda s: json.dumps({"@timestamp": "2026-03-01T10:00:00.5Z", "message": s, "host": {"name": "x"}}), True),
         (lambda s: json.dumps({"result": {"_raw": s, "_time": "2026-03-01T10:00:00.5Z"}}), True),
         (lambda s: json.dumps({"message": s, "timestamp": 1772359200500, "ingestionTime": 1}), True),
+        (lambda s: f"Mar 01 10:00:00.500000 host named[27014]: {s}", True),
+        (lambda s: f"1772359200.500000 host named[27014]: {s}", True),
+        (lambda s: json.dumps({"MESSAGE": s, "__REALTIME_TIMESTAMP": "1772359200500000"}), True),
+        (lambda s: json.dumps({"MESSAGE": list(s.encode()), "__REALTIME_TIMESTAMP": "1772359200500000"}), True),
+        (lambda s: f"__CURSOR=s=1;i=2\n__REALTIME_TIMESTAMP=1772359200500000\nPRIORITY=6\nMESSAGE={s}\n_PID=7\n", True),
+        (lambda s: json.dumps({"labels": {}, "line": s, "timestamp": "2026-03-01T10:00:00.5Z"}), True),
+        (lambda s: json.dumps({"date": 1772359200.5, "log": s}), True),
+        (lambda s: json.dumps({"textPayload": s, "timestamp": "2026-03-01T10:00:00.5Z"}), True),
+        (lambda s: json.dumps({"_source": {"message": s, "@timestamp": "2026-03-01T10:00:00.5Z"}}), True),
     ],
-    ids=["syslog", "syslog-iso", "rfc5424", "kubernetes", "docker", "filebeat", "splunk", "cloudwatch"],
+    ids=[
+        "syslog",
+        "syslog-iso",
+        "rfc5424",
+        "kubernetes",
+        "docker",
+        "filebeat",
+        "splunk",
+        "cloudwatch",
+        "journal-precise",
+        "journal-unix",
+        "journal-json",
+        "journal-octets",
+        "journal-export",
+        "loki",
+        "fluent-bit",
+        "google",
+        "elastic",
+    ],
 )
 def test_wrapped_lines_are_unwrapped(wrap: Callable[[str], str], stamped: bool) -> None:
     inner = "client @0x7f 192.0.2.1#50000 (a.example.com): query: a.example.com IN A + (192.0.2.53)"
@@ -120,6 +147,29 @@ def test_wrapped_lines_are_unwrapped(wrap: Callable[[str], str], stamped: bool) 
     assert frame.attrs["import"].format == "bind"
     assert list(frame["qname"]) == ["a.example.com"] * 5
     assert frame["time"].iloc[0].strftime("%F %H:%M:%S") == "2026-03-01 10:00:00"
+    report = frame.attrs["import"]
+    assert report.lines == report.rows + sum(report.asides.values())
+
+
+@pytest.mark.parametrize("wrapper", ["docker", "cri"])
+def test_long_lines_that_a_container_log_cut_are_put_together(wrapper: str) -> None:
+    dns = {"version": 3, "type": "request", "id": 1, "queries": [{"rrname": "a.example", "rrtype": "A"}]}
+    ends = {"src_ip": "192.0.2.1", "src_port": 5353, "dest_ip": "192.0.2.53", "dest_port": 53, "proto": "UDP"}
+    event = json.dumps(
+        {"timestamp": "2026-03-01T10:00:00Z", "event_type": "dns", **ends, "dns": dns, "pad": "x" * 40_000}
+    )
+    cuts = [event[i : i + 16_384] for i in range(0, len(event), 16_384)]
+    log = ""
+    for part in cuts * 3:
+        last = part is cuts[-1] or part == cuts[-1]
+        log += (
+            f"2026-03-01T10:00:00.5Z stdout {'F' if last else 'P'} {part}\n"
+            if wrapper == "cri"
+            else json.dumps({"log": part + "\n" * last, "stream": "stdout", "time": "2026-03-01T10:00:00.5Z"}) + "\n"
+        )
+    frame = read_log(log.encode())
+    assert list(frame["qname"]) == ["a.example"] * 3
+    assert frame.attrs["import"].asides == {"parts of longer lines": 6}
 
 
 @pytest.mark.parametrize(
