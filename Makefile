@@ -6,7 +6,7 @@ READY := $(VENV)/.ready-dev
 SECONDS ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test test-plain check bench bench-dns bench-pieces bench-frame bench-formats bench-analysis demo fuzz drill build clean
+.PHONY: help lab test test-plain check bench bench-dns bench-pieces bench-frame bench-formats bench-formats-large bench-analysis demo fuzz drill build clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -61,6 +61,9 @@ bench-frame: $(READY)  ## from the question to the row in the frame: rate, delay
 bench-formats: $(READY)
 	-$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps zat dpkt
 	$(BIN)/python tests/bench/formats.py --markdown tests/bench/RESULTS.md
+
+bench-formats-large: $(READY)  ## convert two logs of 5 GB in a stream: rate and memory; ten minutes and 7 GB of disk
+	$(BIN)/python tests/bench/large.py --markdown tests/bench/RESULTS.md
 
 bench-analysis: $(READY)
 	$(BIN)/python tests/bench/analysis.py --markdown tests/bench/RESULTS.md

@@ -244,5 +244,16 @@ def _plain(
     """Yield the rows of a table as SQLite gives them."""
     where = "" if after is None else f" WHERE id > {after:d}"
     cursor = connection.execute(f"SELECT {_columns(have)} FROM {source}{where} ORDER BY id")
-    while rows := cursor.fetchmany(CHUNK):
+    rows: list[tuple[Any, ...]] = []
+    try:
+        for row in cursor:
+            rows.append(row)
+            if len(rows) >= CHUNK:
+                yield values.texts(rows, names)
+                rows = []
+    except (sqlite3.Error, UnicodeDecodeError):  # what lies before the damage counts
+        if rows:
+            yield values.texts(rows, names)
+        raise
+    if rows:
         yield values.texts(rows, names)

@@ -22,7 +22,7 @@ from dnsnb.formats.report import ImportReport
 GROUP_ROWS = 1_000_000
 GROUP_BYTES = 192 << 20
 CACHE_BYTES = 50 << 30
-VERSION = 2
+VERSION = 3
 
 
 def scan_log(

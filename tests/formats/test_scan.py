@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from dnsnb.errors import DnsnbError
 from dnsnb.formats import read_log, scan_log
+from dnsnb.formats.namefeatures import with_features
 from dnsnb.formats.report import ImportReport
 
 DATA = Path(__file__).parent / "data"
@@ -33,6 +35,13 @@ def test_the_relation_holds_the_rows_of_read_log_and_name_features(tmp_path: Pat
     assert first["etld1"] == "example.com"
     assert first["name_entropy"] == pytest.approx(3.0270, abs=1e-3)
     assert report.rows == len(plain)
+
+
+def test_lengths_and_labels_count_octets_not_their_escapes() -> None:
+    names = ["www.example.com", r"a\.b.example.com", r"sp\032ace.example", r"x\\.y", r"\\\.z", ".", None]
+    found = with_features(pa.table({"qname": names})).select(["name_length", "name_labels"]).to_pydict()
+    assert found["name_length"] == [15, 15, 14, 4, 3, 0, None]
+    assert found["name_labels"] == [3, 3, 2, 2, 1, 0, None]
 
 
 def test_a_log_is_converted_once_until_it_changes(tmp_path: Path) -> None:
