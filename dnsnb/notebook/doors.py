@@ -9,13 +9,17 @@ import atexit
 import contextlib
 import sys
 import threading
+from contextlib import ExitStack
 from types import ModuleType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from dnsnb.client.client import Client
-from dnsnb.config import Settings, load_settings
 from dnsnb.errors import DnsnbError
-from dnsnb.notebook.session import Session
+
+if TYPE_CHECKING:  # imported when a child is on its way, which takes as long
+    import subprocess
+
+    from dnsnb.config import Settings
+    from dnsnb.notebook.session import Session
 
 _REGISTRY = "_dnsnb_sessions"
 
@@ -33,14 +37,23 @@ def start(
     ...     print(session.query("ads.example.com").addresses, session.log()["status"].tolist())
     ['0.0.0.0'] ['blocked']
     """
-    checked, _ = load_settings(name=name, **settings)
-    with _lock():
+    with _lock(), ExitStack() as undo:
         old = _sessions().get(name)
+        child = None
+        if (old is None or not old.alive) and where == "process":
+            from dnsnb.server.embed import begin_child
+
+            child = undo.enter_context(begin_child())  # it imports what it needs while we do; it ends with its input
+        from dnsnb.config import load_settings
+
+        checked, _ = load_settings(name=name, **settings)
         if old is not None and old.alive:
             if old.settings == checked and old.where == where:
                 return old
             return _replace(old, checked, where, rows)
-        return _begin(checked, where, rows)
+        session = _begin(checked, where, rows, child)
+        undo.pop_all()
+        return session
 
 
 def connect(
@@ -57,6 +70,9 @@ def connect(
     ...         other.block("ads.example.com")
     ['ads.example.com']
     """
+    from dnsnb.client.client import Client
+    from dnsnb.notebook.session import Session
+
     return Session(Client(url, token, ca=ca, fingerprint=fingerprint), name=url, rows=rows)
 
 
@@ -70,10 +86,14 @@ def sessions() -> dict[str, Session]:
     return {name: session for name, session in _sessions().items() if session.alive}
 
 
-def _begin(settings: Settings, where: Literal["thread", "process"], rows: int) -> Session:
+def _begin(
+    settings: Settings, where: Literal["thread", "process"], rows: int, child: subprocess.Popen[bytes] | None = None
+) -> Session:
+    from dnsnb.client.client import Client
+    from dnsnb.notebook.session import Session
     from dnsnb.server.embed import launch
 
-    handle = launch(settings, where)
+    handle = launch(settings, where, child)
     try:
         session = Session(
             Client(handle.http, handle.token, fingerprint=handle.fingerprint),

@@ -14,7 +14,11 @@ from dnsnb.errors import SettingError
 
 def main() -> int:
     """Run a server until standard input ends; returns the exit status."""
+    from dnsnb.server import server  # noqa: F401 - the most of the time goes here, while our parent gets ready too
+
     line = sys.stdin.buffer.readline()
+    if not line:  # it did not come to a server
+        return 0
     try:
         settings = Settings(**json.loads(line))
         return asyncio.run(_serve(settings))

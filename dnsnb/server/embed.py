@@ -13,11 +13,12 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable
-from typing import IO, Any, Literal, Self
+from typing import IO, TYPE_CHECKING, Any, Literal, Self
 
-from dnsnb.background import BackgroundLoop
-from dnsnb.config import Settings
 from dnsnb.errors import DnsnbError, SettingError
+
+if TYPE_CHECKING:  # what a process of its own needs of these, it imports itself, beside us
+    from dnsnb.config import Settings
 
 READY_SECONDS = 15.0
 STOP_SECONDS = 2.0
@@ -56,17 +57,34 @@ class Handle:
         return f"<dnsnb server in {where}: dns {self.dns}, http {self.http}, {'running' if self.running else 'closed'}>"
 
 
-def launch(settings: Settings, where: Literal["thread", "process"] = "thread") -> Handle:
-    """Start a server and return its handle; raises SettingError as the server itself would, and leaves nothing then."""
+def launch(
+    settings: Settings, where: Literal["thread", "process"] = "thread", child: subprocess.Popen[bytes] | None = None
+) -> Handle:
+    """Start a server and return its handle; raises SettingError as the server itself would, and leaves nothing then.
+
+    A process of its own may be a `child` that was begun before (`begin_child`).
+    """
     if where not in ("thread", "process"):
         raise SettingError("where", where, "must be 'thread' or 'process'")
-    return InThread(settings) if where == "thread" else InProcess(settings)
+    return InThread(settings) if where == "thread" else InProcess(settings, child or begin_child())
+
+
+def begin_child() -> subprocess.Popen[bytes]:
+    """Begin a process that gets ready to be a server, and waits for its settings; it ends when its input does."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "dnsnb.server.child"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        start_new_session=True,  # an interrupt of the notebook is not the server's
+        env=os.environ | {"PYTHONUNBUFFERED": "1"},
+    )
 
 
 class InThread(Handle):
     """A server in a daemon thread of this process."""
 
     def __init__(self, settings: Settings) -> None:
+        from dnsnb.background import BackgroundLoop
         from dnsnb.server.server import Server
 
         self._loop = BackgroundLoop(f"dnsnb-{settings.name}")
@@ -107,14 +125,8 @@ class InThread(Handle):
 class InProcess(Handle):
     """A server in a child process. It ends when this process ends, however that happens: its standard input closes."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "dnsnb.server.child"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            start_new_session=True,  # an interrupt of the notebook is not the server's
-            env=os.environ | {"PYTHONUNBUFFERED": "1"},
-        )
+    def __init__(self, settings: Settings, child: subprocess.Popen[bytes]) -> None:
+        self._process = child
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._input: IO[bytes] = self._process.stdin

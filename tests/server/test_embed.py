@@ -17,9 +17,10 @@ from typing import Any
 import psutil
 import pytest
 
+import dnsnb
 from dnsnb.config import Settings
 from dnsnb.errors import SettingError
-from dnsnb.server.embed import Handle, launch
+from dnsnb.server.embed import Handle, begin_child, launch
 
 WHERE = ["thread", "process"]
 UPSTREAM = "127.0.0.1:9"
@@ -200,3 +201,15 @@ def test_two_servers_live_beside_each_other() -> None:
     with launch(Settings(upstreams=[UPSTREAM])) as one, launch(Settings(upstreams=[UPSTREAM])) as other:
         assert one.dns != other.dns
         assert health(one)["status"] == health(other)["status"] == "ok"
+
+
+def test_a_child_that_gets_no_settings_ends_in_silence() -> None:
+    said, _ = begin_child().communicate(timeout=30)
+    assert said == b""
+
+
+def test_a_wrong_setting_leaves_no_child() -> None:
+    before = set(psutil.Process().children())
+    with pytest.raises(SettingError, match="block_mode"):
+        dnsnb.start("wrong", where="process", block_mode="never")
+    assert set(psutil.Process().children()) == before
