@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 
-from dnsnb import read_log
 from dnsnb.formats import pihole_ftl, reading
 from dnsnb.formats.report import ImportReport
 
@@ -26,6 +26,7 @@ def make(path: Path, version: int = 21, page: int = 4096, grown: int | None = No
     """Return a new database; with `grown` only so many columns at first, the rest are added by `grow`."""
     database = sqlite3.connect(path, isolation_level=None)
     database.execute(f"PRAGMA page_size = {page}")
+    database.execute("PRAGMA synchronous = OFF")
     names = ["regex_id" if n == "list_id" and version < 17 else n for n in COLUMNS[: grown or AFTER[version]]]
     spelled = [f"{n} REAL" if n == "reply_time" else f"{n} INTEGER" for n in names]
     database.executescript(f"""
@@ -84,20 +85,23 @@ def both(monkeypatch: pytest.MonkeyPatch) -> Any:
         asked.append(after)
         return plain(connection, source, have, names, after)
 
-    def read(path: Path, pages: bool = True) -> pd.DataFrame:
+    def columns(path: Path) -> dict[str, list[Any]]:
+        tables = list(reading.tables(path, reading.Options(), ImportReport()))
+        return pa.concat_tables(tables, promote_options="permissive").to_pydict()
+
+    def read(path: Path) -> pd.DataFrame:
         with monkeypatch.context() as patch:
             patch.setattr(pihole_ftl, "_plain", seen)
             asked.clear()
-            found = read_log(path)
-            assert bool(asked) is not pages, "read another way than this test is about"
+            found = columns(path)
+            assert not asked, "SQLite was asked for all rows"
             patch.setattr(pihole_ftl, "RESTARTS", 0)
-            wanted = read_log(path)
+            wanted = columns(path)
             assert asked
-        pd.testing.assert_frame_equal(
-            found.reindex(columns=wanted.columns), wanted, check_categorical=False, check_dtype=False
-        )
-        assert "lossy" in found or "lossy" not in wanted
-        return found
+        for name in found.keys() | wanted.keys():  # a column that is null throughout may be left out
+            none = [None] * len(wanted["id"])
+            assert found.get(name, none) == wanted.get(name, none), name
+        return pd.DataFrame(found)
 
     return read
 
@@ -121,7 +125,7 @@ def some_row(chance: random.Random) -> tuple[Any, ...]:
     )
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(8))
 def test_any_values_are_read_as_sqlite_reads_them(tmp_path: Path, both: Any, seed: int) -> None:
     chance = random.Random(seed)
     path = tmp_path / "any.db"
