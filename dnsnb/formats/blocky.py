@@ -28,7 +28,7 @@ def score(head: Head) -> int:
 class Reader(DelimitedReader):
     """Parses blocks of one log."""
 
-    delimiter, quoted = "\t", False
+    delimiter = "\t"
 
     def row(self, fields: Any) -> Row | None:
         """Return what a record says."""
@@ -36,24 +36,34 @@ class Reader(DelimitedReader):
             return None
         when, client, names, took, reason, name, answer, rcode, *rest = fields
         kind = rest[0] if rest else reason.split(" ", 1)[0]
-        inner = re.search(r"\((.*)\)$", reason)
-        status = STATUSES.get(kind.upper())
-        group, _, rule = (inner[1] if inner else "").partition(": ")
-        return {
-            "time_iso": when,
-            "client": None if client in ("0.0.0.0", "") else client,
-            "client_name": None if names in ("none", "") else names.split("; ")[0],
-            "latency_ms": took,
-            "qname": name,
-            "rcode": rcode,
-            "answers": answers(answer),
-            "qtype": rest[1] if len(rest) > 1 else None,
-            "status": status,
-            "reason": reason,
-            "list": group if status == "blocked" and group else None,
-            "rule": rule or None,
-            "upstream": inner[1] if inner and status == "forwarded" else None,
-        }
+        return described(
+            when, client, names, took, reason, name, answer, rcode, kind, rest[1] if len(rest) > 1 else None
+        )
+
+
+def described(
+    when: str | None, client: str, names: str, took: Any, reason: str, name: str, answer: str, rcode: str | None,
+    kind: str, qtype: str | None,
+) -> Row:  # fmt: skip
+    """Return a row from the fields that blocky writes, whichever way it writes them."""
+    inner = re.search(r"\((.*)\)$", reason)
+    status = STATUSES.get(kind.upper())
+    group, _, rule = (inner[1] if inner else "").partition(": ")
+    return {
+        "time_iso": when,
+        "client": None if client in ("0.0.0.0", "") else client,
+        "client_name": None if names in ("none", "") else names.split("; ", maxsplit=1)[0],
+        "latency_ms": took,
+        "qname": name,
+        "rcode": rcode,
+        "answers": answers(answer),
+        "qtype": qtype,
+        "status": status,
+        "reason": reason,
+        "list": group if status == "blocked" and group else None,
+        "rule": rule or None,
+        "upstream": inner[1] if inner and status == "forwarded" else None,
+    }
 
 
 def answers(text: str) -> list[str]:

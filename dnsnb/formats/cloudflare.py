@@ -1,4 +1,5 @@
-"""Cloudflare Logpush: dns_logs (zones) and gateway_dns (Zero Trust), whose records come as base64 of the wire.
+"""Cloudflare Logpush: dns_logs (zones), dns_firewall_logs, and gateway_dns (Zero Trust), whose records come as base64
+of the wire.
 
 Times as RFC 3339, or seconds, ms or ns, as number or text.
 """
@@ -13,10 +14,14 @@ from dnsnb.errors import WireError
 from dnsnb.formats.rowtables import ObjectReader, Row
 from dnsnb.formats.sniff import Head
 
+BLOCKING = ("2", "3", "6", "9")
+"""Resolver decisions that block, where they are written as numbers."""
+
 
 def score(head: Head) -> int:
-    """Keys of either data set."""
+    """Keys of one of the data sets."""
     return max(
+        head.keyed("QueryName", "QueryType", "SourceIP"),
         head.keyed("QueryName", "QueryType", "ResponseCode"),
         head.keyed("QueryName", "SrcIP"),
         head.keyed("QueryName", "ResolverDecision"),
@@ -38,7 +43,7 @@ class Reader(ObjectReader):
         common = {**time, "qname": name, "qtype": str(item.get("QueryTypeName") or item.get("QueryType", ""))}
         if "ResolverDecision" in item or "RData" in item or "SrcIP" in item:
             decision = str(item.get("ResolverDecision") or "")
-            blocked = decision.lower().startswith("blocked") or decision in ("9", "10")
+            blocked = decision.lower().startswith("blocked") or decision in BLOCKING
             data = [
                 text
                 for r in item.get("RData") or []
@@ -62,10 +67,15 @@ class Reader(ObjectReader):
         return {
             **common,
             "client": item.get("SourceIP"),
-            "rcode": str(item.get("ResponseCode", "")),
+            "transport": None if item.get("QueryTCP") is None else "tcp" if item["QueryTCP"] else "udp",
+            "rcode": str(item.get("ClientResponseCode", item.get("ResponseCode", ""))),
             "server": item.get("ColoCode"),
+            "upstream": item.get("UpstreamIP") or None,
+            "latency_ms": item.get("UpstreamResponseTimeMs") or None,
+            "query_bytes": item.get("QuerySize"),
+            "reason": item.get("ResponseReason") or None,
             "ecs": f"{subnet}/{item.get('EDNSSubnetLength', 0)}" if subnet else None,
-            "status": "cached" if item.get("ResponseCached") else None,
+            "status": "stale" if item.get("ResponseCachedStale") else "cached" if item.get("ResponseCached") else None,
         }
 
 

@@ -176,9 +176,10 @@ def names(values: Any, lossy: str | None = None, escapes: bool = True) -> tuple[
         hard = np.flatnonzero(~easy.fill_null(True).to_numpy(zero_copy_only=False))
         spelled = lower.to_pylist()
         rotten = np.zeros(len(spelled), bool)
-        pattern = re.compile(lossy) if lossy else None
+        # U+FFFD is what stands for octets that a JSON or .NET writer could not take
+        pattern = re.compile(f"{lossy}|\ufffd" if lossy else "\ufffd")
         for i, text in zip(hard, texts.take(pa.array(hard)).to_pylist(), strict=True):
-            if pattern is not None and pattern.search(text):
+            if pattern.search(text):
                 rotten[i] = True
             spelled[i] = canonical_name(text if escapes else text.replace("\\", "\\\\"))
             rotten[i] |= spelled[i] is None

@@ -29,7 +29,7 @@ _PLACES = {
     ">id": r"(?P<dns_id>\d+|-)",
     "type": r"(?P<qtype>\S+)",
     "class": r"(?P<qclass>\S+)",
-    "name": r"(?P<qname>\S+)",
+    "name": r"(?P<qname>(?:[^\s\\]|\\.)+)",
     "proto": r"(?P<transport>\S+)",
     "size": r"(?P<query_bytes>\d+|-)",
     ">do": r"(?P<dnssec>true|false|-)",
@@ -43,7 +43,7 @@ _PLACES = {
     "when": r"(?P<time_iso>\S+)",
     "/forward/upstream": r"(?P<upstream>\S*)",
 }
-_ANY = r"^" + _STAMP + r'\[INFO\] \S+:\d+ - \d+ "\S+ \S+ \S+ \w+ \d+ (?:true|false|-) '
+_ANY = r"^" + _STAMP + r'\[INFO\] \S+:\d+ - \d+ "\S+ \S+ (?:[^\s\\]|\\.)+ \w+ \d+ (?:true|false|-) '
 
 
 def score(head: Head) -> int:

@@ -6,6 +6,7 @@ Pure; knows lines and pyarrow. A bad line costs itself alone.
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 import numpy as np
@@ -46,6 +47,9 @@ def _slowly(block: Block, wanted: pa.Schema, context: Context) -> tuple[pa.Table
     return table_of(items, wanted), block.numbers[good]
 
 
+_OCTET = re.compile(rb"(?<!\\)((?:\\\\)*)\\x")
+
+
 def objects(block: Block, context: Context) -> tuple[list[dict[str, Any]], Any]:
     """Return the objects, and which lines they are (a mask); lines that are no JSON objects are reported."""
     import orjson
@@ -57,7 +61,10 @@ def objects(block: Block, context: Context) -> tuple[list[dict[str, Any]], Any]:
         try:
             item = orjson.loads(data[start:end])
         except orjson.JSONDecodeError:
-            continue
+            try:  # an octet that is no UTF-8 stands as \xHH in a block, which JSON knows only as \\xHH
+                item = orjson.loads(_OCTET.sub(rb"\1\\\\x", data[start:end]))
+            except orjson.JSONDecodeError:
+                continue
         if isinstance(item, dict):
             good[i] = True
             items.append(item)

@@ -48,5 +48,7 @@ class Reader(ObjectReader):
             "latency_ms": item.get("totms"),
             "kind": RESPONSE if answer else QUERY,
             "event": item["msg"].lower(),
-            "status": ("forwarded" if out != "0" else "cached") if answer else None,
+            "status": ("failed" if str(item.get("rcode")) == "2" else "forwarded" if out != "0" else "cached")
+            if answer
+            else None,
         }

@@ -19,7 +19,7 @@ _LINE = (
     r"^\[(?P<when>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) (?P<zone>UTC|Local)\] \[(?P<client>\[[^\]]+\]|[^\]\[]+?):"
     r"(?P<client_port>\d+)\] "
     r"\[(?P<transport>[A-Za-z]+)\] QNAME: (?P<qname>.*?); QTYPE: (?P<qtype>[^;]+); QCLASS: (?P<qclass>[^;]+)"
-    r"(?:; RCODE: (?P<rcode>[^;]+))?(?:; ANSWER: \[(?P<data>.*?)\])?(?P<rest>;.*)?$"
+    r"(?:; TSIG [^;]*)*(?:; RCODE: (?P<rcode>[^;]+))?(?:; TSIG[^;]*)*(?:; ANSWER: \[(?P<data>.*?)\])?(?P<rest>;.*)?$"
 )
 
 

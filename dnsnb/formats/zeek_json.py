@@ -8,7 +8,9 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from dnsnb.formats import jsonrows, zeek
 from dnsnb.formats.feeding import Context
@@ -17,6 +19,7 @@ from dnsnb.formats.sniff import Head
 
 _BOOL, _INT, _TEXT = pa.bool_(), pa.int32(), pa.string()
 _SCHEMA = [
+    ("_path", _TEXT),
     ("uid", _TEXT),
     ("id.orig_h", _TEXT),
     ("id.orig_p", _INT),
@@ -39,8 +42,9 @@ _SCHEMA = [
 
 
 def score(head: Head) -> int:
-    """Zeek's connection key, and a transaction id or a query."""
-    return max(head.keyed("ts", "id.orig_h", "trans_id"), head.keyed("ts", "id.orig_h", "query"))
+    """Zeek's connection key, and a transaction id or a query; a stream of all logs has lines whose path is dns."""
+    among = 80 if any(i.get("_path") == "dns" and "id.orig_h" in i for i in head.items) else 0
+    return max(head.keyed("ts", "id.orig_h", "trans_id"), head.keyed("ts", "id.orig_h", "query"), among)
 
 
 class Reader:
@@ -62,6 +66,13 @@ class Reader:
         table, numbers = jsonrows.read(block, pa.schema([("ts", self._stamp), *_SCHEMA]), self.context)
         if not len(table):
             return None
+        other = pc.not_equal(table.column("_path").fill_null("dns"), "dns")
+        if pc.any(other).as_py():
+            mask = other.to_numpy()
+            self.context.skip("a line of another log of Zeek's", block, np.isin(block.numbers, numbers[mask]))
+            table, numbers = table.filter(pc.invert(other)), numbers[~mask]
+            if not len(table):
+                return None
         columns = {name: zeek._one(table.column(name)) for name in table.column_names}
         empty = columns["query"].is_null()
         if empty.true_count == len(table) and columns["uid"].null_count == len(table):

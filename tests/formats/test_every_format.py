@@ -213,6 +213,13 @@ EXPECTED: dict[str, dict[Any, Any]] = {
         1: {"status": "blocked", "list": "ads", "rule": "ads.example.net"},
         2: {"client": None, "status": "cached", "rcode": "NXDOMAIN"},
     },
+    "blocky-console": {
+        "rows": 3,
+        "skipped": 1,
+        0: {"client_name": "laptop", "upstream": "upstream", "answers": ["web.example.com.", "198.51.100.7"]},
+        1: {"status": "blocked", "list": "ads", "latency_ms": 0.0, "qtype": "AAAA"},
+        2: {"status": "cached", "rcode": "NXDOMAIN", "time": "2026-03-01T10:00:02Z"},
+    },
     "blocky-db": {
         "rows": 2,
         0: {"qname": "www.example.com", "upstream": "192.0.2.53"},
@@ -247,6 +254,12 @@ EXPECTED: dict[str, dict[Any, Any]] = {
         "rows": 2,
         0: {"client_port": 40000, "client_name": "i-1"},
         1: {"status": "blocked", "list": "l-1", "rule": "g-1"},
+    },
+    "route53-zone": {
+        "rows": 3,
+        0: {"qname": "www.example.com", "client": "192.0.2.10", "ecs": None, "server": "FRA6", "status": "local"},
+        1: {"client": "2001:db8::10", "ecs": "198.51.100.0/24", "transport": "tcp", "rcode": "NXDOMAIN"},
+        2: {"status": "failed", "uid": "Z0EXAMPLE", "time": "2026-03-01T10:00:02.5Z"},
     },
     "cloudflare": {
         "rows": 3,
