@@ -77,22 +77,29 @@ def to_parquet(tables: Iterator[pa.Table], path: Path, tick: Any = None) -> int:
     import pyarrow.parquet as pq
 
     wanted = file_schema()
+    read = pa.schema([f for f in wanted if f not in namefeatures.FIELDS])
     held: list[pa.Table] = []
     count = size = total = 0
+
+    def write() -> None:
+        group = pa.concat_tables(held).unify_dictionaries()  # a name counts once in a group, however often it is asked
+        held.clear()
+        writer.write_table(namefeatures.with_features(group).cast(wanted))
+
     with pq.ParquetWriter(path, wanted, compression="zstd", use_dictionary=True) as writer:
         for table in tables:
-            fitted = _fitted(namefeatures.with_features(table), wanted)
+            fitted = _fitted(table, read)
             held.append(fitted)
             count += len(fitted)
             size += fitted.nbytes
             if count >= GROUP_ROWS or size >= GROUP_BYTES:
-                writer.write_table(pa.concat_tables(held).unify_dictionaries())
+                write()
                 total += count
-                held, count, size = [], 0, 0
+                count = size = 0
             if tick is not None:
                 tick()
         if held:
-            writer.write_table(pa.concat_tables(held).unify_dictionaries())
+            write()
     if tick is not None:
         tick(True)
     return total + count
