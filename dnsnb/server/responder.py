@@ -21,6 +21,7 @@ from dnsnb.schema import Columns
 from dnsnb.server.auth import Grant, check_patterns, matches
 from dnsnb.server.rowfilter import RowFilter
 from dnsnb.server.stream import ROWS, Form, Reader, Ring
+from dnsnb.server.turns import Turns
 
 CHANNELS = (
     "dns/status",
@@ -37,6 +38,7 @@ PING_SECONDS = 15
 STALL_SECONDS = 10.0
 RETRY_AFTER = 5
 FAREWELL_SECONDS = 1.0
+WRITES_A_TURN = 16  # of up to 64 KiB or a message: about a millisecond, then queries get their answers first
 SEND_BUFFER = 512 * 1024  # smaller than a message, each would wait for the other side to acknowledge
 
 States = Callable[[], Iterable[tuple[str, Any]]]
@@ -140,6 +142,7 @@ class SSEResponder:
         self._past_dropped = self._past_replayed = 0
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
+        self._turns = Turns(WRITES_A_TURN)
         self._empty = asyncio.Event()
         self._empty.set()
 
@@ -177,6 +180,7 @@ class SSEResponder:
             while stream.closing != "revoked":
                 chunks = stream.reader.take()
                 if chunks:
+                    await self._turns.mine()
                     await self._write(response, chunks[0] if len(chunks) == 1 else b"".join(chunks))
                 elif stream.closing:
                     break
