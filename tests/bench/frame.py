@@ -133,8 +133,10 @@ def end_to_end(where: str, seconds: float) -> dict[str, Any]:
         dns = made.status["dns"]
         kernel = psutil.Process()
         server = psutil.Process(made.handle.pid) if made.handle.pid else kernel
-        ask(dns, 1.0)
-        time.sleep(0.5)
+        warm = ask(dns, 1.0)
+        end = time.monotonic() + 10
+        while made.live.total < warm["answered"] and time.monotonic() < end:
+            time.sleep(0.05)
         first, cpu_kernel, cpu_server = made.live.total, cpu(kernel), cpu(server)
         asked = ask(dns, seconds)
         end = time.monotonic() + 10
