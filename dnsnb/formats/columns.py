@@ -198,7 +198,7 @@ def canonical_name(text: str) -> str | None:
         return "."
     if text.startswith("<") and text.endswith(">"):
         return None
-    fixed = _HEX.sub(lambda m: f"\\{int(m[1], 16):03d}", text)
+    fixed = _HEX.sub(lambda m: f"{m[1]}\\{int(m[2], 16):03d}", text)
     try:
         return wire.name_to_text(wire.text_to_name(fixed))
     except (WireError, ValueError):
@@ -208,7 +208,13 @@ def canonical_name(text: str) -> str | None:
     return None
 
 
-_HEX = re.compile(r"\\x([0-9a-fA-F]{2})")
+_HEX = re.compile(r"(?<!\\)((?:\\\\)*)\\x([0-9a-fA-F]{2})")
+_BARE = re.compile(r"\\(?!x[0-9a-fA-F]{2})")
+
+
+def unescaped(text: str) -> str:
+    r"""Return a name of a writer who escapes nothing, or only ``\xHH``, with its backslashes escaped."""
+    return _BARE.sub(r"\\\\", text) if "\\" in text else text
 
 
 def address(text: str) -> str | None:

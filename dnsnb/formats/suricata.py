@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from dnsnb.dns import wire
+from dnsnb.formats import columns
 from dnsnb.formats.columns import QUERY, RESPONSE
 from dnsnb.formats.feeding import Context
 from dnsnb.formats.join import Joiner
@@ -83,7 +84,7 @@ class Reader(ObjectReader):
             "transport": str(item.get("proto", "")).lower() or None,
             "uid": str(item["flow_id"]) if "flow_id" in item else None,
             "dns_id": dns.get("id"),
-            "qname": name,
+            "qname": name if name is None else columns.unescaped(str(name)),
             "qtype": qtype,
             "rcode": rcode,
             "answers": answers if answer else None,

@@ -14,33 +14,35 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from dnsnb.dns import wire
 from dnsnb.errors import LogFormatError, SettingError
 from dnsnb.formats import columns, times
 from dnsnb.formats.columns import KIND, QUERY, RESPONSE
 from dnsnb.formats.feeding import Context
 from dnsnb.formats.join import Joiner
-from dnsnb.formats.lines import Block
+from dnsnb.formats.lines import Block, extract
 from dnsnb.formats.patterns import Line, PatternReader
 from dnsnb.formats.sniff import Head
 
 _DATE = (
-    r"(?P<d1>\d{1,4})(?P<sep>[/.-])(?P<d2>\d{1,2})[/.-](?P<d3>\d{1,4})\.? (?P<h>\d{1,2})[:.](?P<n>\d\d)[:.]"
-    r"(?P<s>\d\d) ?(?P<half>(?i:[ap]\.?m\.?))?"
+    r"(?P<d1>\d{1,4})(?P<sep>[/.-]) ?(?P<d2>\d{1,2})[/.-] ?(?P<d3>\d{1,4})\.? (?P<h>\d{1,2})[:.](?P<n>\d\d)[:.]"
+    r"(?P<s>\d\d)[ \x{A0}\x{202F}]?(?P<half>(?i:[ap]\.?[ \x{A0}\x{202F}]?m\.?))?"
 )
 _LINE = (
     r"^"
     + _DATE
-    + r" +[0-9A-Fa-f]+ +PACKET +[0-9A-Fa-f]* *(?P<transport>UDP|TCP) (?P<way>Rcv|Snd) (?P<peer>[0-9A-Fa-f.:%]+) +"
+    + r" +[0-9A-Fa-f]+ +PACKET +[0-9A-Fa-f]* *(?P<transport>UDP|TCP) +(?P<way>Rcv|Snd) (?P<peer>[0-9A-Fa-f.:%]+) +"
     r"(?P<xid>[0-9a-fA-F]{4}) (?P<qr>[R ]) (?P<op>[A-Z?]) \[(?P<hex>[0-9a-fA-F]{4}) (?P<marks>[A-Z ]*?) *"
-    r"(?P<rcode>[A-Z0-9]+)\] +(?P<qtype>\S+) +(?P<qname>\S+)\s*$"
+    r"(?P<rcode>[A-Z0-9]+)\] +(?P<qtype>\S+) +(?P<qname>\(\d+\).*\(0\)|\(0\)|[^(\s]\S*)\s*$"
 )
+_HOLD = 64 << 20
 ORDERS = ("mdy", "dmy", "ymd")
 
 
 def score(head: Head) -> int:
     """The header's sentence, or PACKET lines."""
-    if head.share(r"\bPACKET +[0-9A-Fa-f]* *(?:UDP|TCP) (?:Rcv|Snd) ") > 0.2:
-        return 97
+    if head.share(r"\bPACKET +[0-9A-Fa-f]* *(?:UDP|TCP) +(?:Rcv|Snd) ") > 0:
+        return 97  # with details, 40 lines stand between two packets
     return 80 if any("DNS Server log file creation" in line for line in head.lines[:20]) else 0
 
 
@@ -57,6 +59,29 @@ class Reader(PatternReader):
         self.order = context.template
         if self.order is not None and self.order not in ORDERS:
             raise SettingError("template", self.order, "for this format the order of its dates: 'mdy', 'dmy' or 'ymd'")
+        self._held: list[Block] = []
+
+    def parse(self, block: Block) -> pa.Table | None:
+        """Return the events of a block; large blocks wait until one of them tells the order of dates."""
+        if self.order is None:
+            blocks = [*self._held, block]
+            self.order = _order_of(blocks)
+            more = block.size >= 1 << 20 and sum(b.size for b in blocks) < _HOLD
+            if self.order is None and more:
+                self._held = blocks
+                return None
+            self._held = []
+            if self.order is not None:
+                self.context.report.note(f"dates are read as {self.order}")
+            tables = [t for b in blocks if (t := super(Reader, self).parse(b)) is not None]
+            return pa.concat_tables(tables, promote_options="permissive") if tables else None
+        return super().parse(block)
+
+    def finish(self) -> pa.Table | None:
+        """Return what still waits; raises LogFormatError when nothing told the order of dates."""
+        held, self._held = self._held, []
+        tables = [t for b in held if (t := super(Reader, self).parse(b)) is not None]
+        return pa.concat_tables(tables, promote_options="permissive") if tables else None
 
     def _table(self, line: Line, groups: pa.StructArray, block: Block) -> pa.Table | None:
         way, qr = groups.field("way"), groups.field("qr")
@@ -83,10 +108,13 @@ class Reader(PatternReader):
             "flags": pc.if_else(replied, flags, none),
             "query_flags": pc.if_else(replied, none, flags),
             "side": pc.if_else(side, "client", "upstream"),
+            "status": columns.mapped(
+                pc.if_else(replied, groups.field("rcode"), none), {"SERVFAIL": "failed", "REFUSED": "refused"}.get
+            ),
             "id": pa.array(block.numbers),
             "event": pc.binary_join_element_wise(way, pc.if_else(replied, "response", "query"), " "),
         }
-        table = columns.build(raw, len(block))
+        table = columns.build(raw, len(block), lossy=r"^\(\d+\)")
         return table.append_column(KIND, pa.array(np.where(answer, RESPONSE, QUERY), pa.int8()))
 
     def _time(self, groups: pa.StructArray) -> Any:
@@ -94,8 +122,10 @@ class Reader(PatternReader):
             times._digits(groups.field(k)).to_numpy(zero_copy_only=False) for k in ("d1", "d2", "d3", "h", "n", "s")
         )
         if self.order is None:
-            self.order = _order(first, second, groups.field("sep"), groups.field("half"))
-            self.context.report.note(f"dates are read as {self.order}")
+            raise LogFormatError(
+                f"dates such as {first[0]}/{second[0]} could be day/month or month/day, and nothing in the file tells "
+                "which; say template='mdy' or template='dmy'"
+            )
         picked = {"mdy": (third, first, second), "dmy": (third, second, first), "ymd": (first, second, third)}[
             self.order
         ]
@@ -114,26 +144,42 @@ class Reader(PatternReader):
 _BITS = ((0x8000, "qr"), (0x0400, "aa"), (0x0200, "tc"), (0x0100, "rd"), (0x0080, "ra"), (0x0020, "ad"), (0x0010, "cd"))
 
 
-def _order(first: Any, second: Any, separator: pa.Array, half: pa.Array) -> str:
+def _order_of(blocks: list[Block]) -> str | None:
+    """Return the order of the dates in some lines, or None when they do not tell."""
+    found = [extract(b.lines().fill_null(""), "^" + _DATE)[1] for b in blocks]
+    groups = pa.chunked_array([g for g in found if len(g)], type=found[0].type).combine_chunks()
+    if not len(groups):
+        return None
+    first, second = (times._digits(groups.field(k)).to_numpy(zero_copy_only=False) for k in ("d1", "d2"))
     if (first > 31).any():
         return "ymd"
     if (first > 12).any():
         return "dmy"
     if (second > 12).any():
         return "mdy"
-    if pc.any(pc.equal(separator, ".")).as_py():
+    if pc.any(pc.equal(groups.field("sep"), ".")).as_py():
         return "dmy"
-    if pc.any(pc.not_equal(half.fill_null(""), "")).as_py():
+    if pc.any(pc.not_equal(groups.field("half").fill_null(""), "")).as_py():
         return "mdy"
-    raise LogFormatError(
-        f"dates such as {first[0]}/{second[0]} could be day/month or month/day, and nothing in the file tells which; "
-        "say template='mdy' or template='dmy'"
-    )
+    turns = int((np.diff(first) == 1).sum()), int((np.diff(second) == 1).sum())
+    if max(turns) > 0 and min(turns) == 0:  # midnight moves the day
+        return "dmy" if turns[0] else "mdy"
+    return None
 
 
 def bracketed(text: str) -> str:
-    """Return ``(3)www(6)google(3)com(0)`` (or ``.www.google.com.``) as a name."""
-    if text.startswith("("):
-        labels = [label.replace(".", "\\.") for label in re.split(r"\(\d+\)", text) if label]
-        return ".".join(labels) or "."
-    return text.strip(".") or "."
+    """Return ``(3)www(6)google(3)com(0)`` (or ``.www.google.com.``) as a name; as it is where lengths do not fit."""
+    if not text.startswith("("):
+        return columns.unescaped(text.strip(".")) or "."
+    octets = _OCTET.sub(lambda m: bytes([int(m[1], 16)]), text.encode())
+    packed, at = b"", 0
+    while (size := _SIZE.match(octets, at)) is not None and int(size[1]) < 64:
+        packed += bytes([int(size[1])]) + octets[size.end() : size.end() + int(size[1])]
+        at = size.end() + int(size[1])
+        if size[1] == b"0" and at == len(octets):
+            return wire.name_to_text(packed) if len(packed) < 256 else text
+    return text
+
+
+_SIZE = re.compile(rb"\((\d+)\)")
+_OCTET = re.compile(rb"\\x([0-9a-f]{2})")
