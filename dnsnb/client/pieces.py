@@ -134,23 +134,28 @@ def join(pieces: Sequence[Piece]) -> Piece:
     names = [name for name in _KINDS if any(name in piece.columns for piece in pieces)]
     return Piece(
         sum(piece.rows for piece in pieces),
-        {n: _joined_text(n, pieces) if _KINDS[n] in _TEXTS else joined_numbers(n, pieces) for n in names},
+        {n: _joined_text(n, pieces) if _KINDS[n] in _TEXTS else joined_numbers(n, pieces, masked=False) for n in names},
     )
 
 
-def joined_numbers(name: str, pieces: Sequence[Piece]) -> Any:
-    """Return a column of numbers of all pieces: one new array, or a pair with its mask for integers."""
+def joined_numbers(name: str, pieces: Sequence[Piece], masked: bool = True) -> Any:
+    """Return a column of numbers of all pieces: one new array, or a pair with its mask for integers.
+
+    Unless it is to be `masked`, a column without nulls has None for a mask: three octets a row for the usual log.
+    """
     import numpy as np
 
     kind = _KINDS[name]
     rows = sum(piece.rows for piece in pieces)
     if kind.startswith("int"):
-        values, mask = _room(rows, kind), _room(rows, "bool")
+        whole = not masked and all(piece.columns.get(name, (0, True))[1] is None for piece in pieces)
+        values, mask = _room(rows, kind), None if whole else _room(rows, "bool")
         for start, piece in _places(pieces):
             part = slice(start, start + piece.rows)
             given, nulls = piece.columns.get(name) or (0, True)
             values[part] = given
-            mask[part] = False if nulls is None else nulls
+            if mask is not None:
+                mask[part] = False if nulls is None else nulls
         return values, mask
     null, dtype = {"time": (_NO_TIME, "int64"), "float32": (np.nan, "float32")}.get(kind, (-1, ""))
     if kind == "category":
