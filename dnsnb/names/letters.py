@@ -10,6 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from dnsnb.names.spelling import spelled
 from dnsnb.names.suffixes import masked, parts
 
 CHUNK = 1 << 12  # names at once: their counters stay in the processor's cache
@@ -23,8 +24,10 @@ for _at, _octet in enumerate(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVW
 _CLOGC = np.array([0.0, *(c * np.log2(c) for c in range(1, 1024))])
 
 
-def entropy(values: Iterable[str | None] | Any) -> Any:
+def entropy(values: Iterable[str | bytes | None] | Any) -> Any:
     """Return Shannon's entropy of each text, dots left out, as an array, in bits a character; 0.0 for an empty one.
+
+    Texts are taken as they are: upper case counts (`features` takes names, however they are spelled).
 
     >>> entropy(["aaaa", "abab", "abcd.efgh", ""]).tolist()
     [0.0, 1.0, 3.0, 0.0]
@@ -32,8 +35,8 @@ def entropy(values: Iterable[str | None] | Any) -> Any:
     return _letters(_texts(values), more=False)[0]
 
 
-def features(values: Iterable[str | None] | Any, *, private: bool = True) -> pd.DataFrame:
-    """Return what each name says by itself, a row a name; analyses call it with distinct names.
+def features(values: Iterable[str | bytes | None] | Any, *, private: bool = True) -> pd.DataFrame:
+    """Return what each name says by itself, a row a name, in any spelling; analyses call it with distinct names.
 
     Columns: `etld1`, `suffix`, `suffix_kind` ("icann", "private", "unknown"), `sub` (what stands before `etld1`),
     `length` (characters), `labels`, `longest_label`, `sub_bytes`, and of the sub part (of the whole name where there
@@ -43,8 +46,8 @@ def features(values: Iterable[str | None] | Any, *, private: bool = True) -> pd.
     >>> features(["x7f3.cdn.example.com"])[["etld1", "sub", "labels", "longest_label"]].values.tolist()
     [['example.com', 'x7f3.cdn', 4, 7]]
     """
-    names = _texts(values)
-    listed = names.to_pylist()
+    listed = spelled(values)
+    names = pa.array(listed, pa.large_string())
     taken = parts(listed, private=private)
     sub = pa.array([p.sub for p in taken], pa.large_string())
     letters = pa.array([p.sub or name for p, name in zip(taken, listed, strict=True)], pa.large_string())
@@ -76,15 +79,23 @@ def features(values: Iterable[str | None] | Any, *, private: bool = True) -> pd.
 
 
 def _texts(values: Any) -> pa.Array:
-    """Return names of any kind as one Arrow array of text, null as "" ."""
+    """Return texts of any kind as one Arrow array, null as "" ."""
+    if isinstance(values, str | bytes):
+        raise TypeError(f"values: {values!r}: must be several texts, such as [{values!r}]")
     if isinstance(values, pa.ChunkedArray):
         values = values.combine_chunks()
-    if not isinstance(values, pa.Array):
-        listed = values.to_list() if hasattr(values, "to_list") else list(values)
-        values = pa.array([v if isinstance(v, str) else "" for v in listed], pa.large_string())
+    if not isinstance(values, pa.Array) or pa.types.is_binary(values.type):
+        listed = values.to_pylist() if hasattr(values, "to_pylist") else list(values)
+        values = pa.array([_as_text(v) for v in listed], pa.large_string())
     if isinstance(values, pa.DictionaryArray):
         values = values.dictionary_decode()
     return pc.fill_null(values.cast(pa.large_string()), "")
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, bytes):
+        return value.decode("latin-1")
+    return value if isinstance(value, str) else ""
 
 
 def _letters(names: pa.Array, more: bool = True) -> Any:

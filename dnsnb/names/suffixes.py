@@ -11,6 +11,8 @@ from functools import cache
 from importlib.resources import files
 from typing import NamedTuple
 
+from dnsnb.names.spelling import spelled
+
 ICANN, PRIVATE, UNKNOWN = "icann", "private", "unknown"
 
 
@@ -84,8 +86,10 @@ def suffixes() -> Suffixes:
     return Suffixes(files("publicsuffixlist").joinpath("public_suffix_list.dat").read_text(encoding="utf-8"))
 
 
-def parts(names: Iterable[str | None], *, private: bool = True) -> list[Parts]:
+def parts(names: Iterable[str | bytes | None], *, private: bool = True) -> list[Parts]:
     """Return each name taken apart; a null is (“”, None, “”, "unknown"), and so are the root and an empty text.
+
+    Names may be spelled in any way (see `spelled`); their parts are spelled as in the frame.
 
     >>> parts(["www.shop.example.co.uk", "me.github.io", "nas.lan"])[0]
     Parts(sub='www.shop', registered='example.co.uk', suffix='co.uk', kind='icann')
@@ -93,8 +97,8 @@ def parts(names: Iterable[str | None], *, private: bool = True) -> list[Parts]:
     rules = suffixes()
     special, stars, exact = rules.special, rules.star_tops, rules.exact
     found: list[Parts] = []
-    for name in _listed(names):
-        if isinstance(name, str) and name and "\\" not in name:
+    for name in spelled(names):
+        if name and "\\" not in name:
             dot = name.rfind(".")
             second = name.rfind(".", 0, dot)
             tail = name[second + 1 :]
@@ -106,13 +110,16 @@ def parts(names: Iterable[str | None], *, private: bool = True) -> list[Parts]:
     return found
 
 
-def registered_domain(names: Iterable[str | None], *, private: bool = True) -> list[str | None]:
+def registered_domain(names: Iterable[str | bytes | None], *, private: bool = True) -> list[str | None]:
     """Return each name's registered domain (eTLD+1); None for a public suffix, a single label, the root, a null.
 
-    With `private` False what hosts for others (github.io, the provider of dynamic names) counts as registered itself.
+    Names may be in any case, with a final dot or not, with escapes, in Unicode or bytes; what is returned is as in the
+    frame. With `private` False what hosts for others (github.io, a provider of dynamic names) is registered itself.
 
     >>> registered_domain(["a.b.example.co.uk", "me.github.io", "co.uk", "localhost", None])
     ['example.co.uk', 'me.github.io', None, None, None]
+    >>> registered_domain(["WWW.Example.COM.", b"shop.example.org", "www.b\u00fccher.example"])
+    ['example.com', 'example.org', 'xn--bcher-kva.example']
     >>> registered_domain(["me.github.io"], private=False)
     ['github.io']
     """
@@ -120,8 +127,8 @@ def registered_domain(names: Iterable[str | None], *, private: bool = True) -> l
     special, stars, suffix = rules.special, rules.star_tops, rules.suffix
     found: list[str | None] = []
     add = found.append
-    for name in _listed(names):
-        if not isinstance(name, str) or "\\" in name:
+    for name in spelled(names):
+        if "\\" in name:
             add(_parts(rules, name, private).registered)
             continue
         dot = name.rfind(".")
@@ -138,8 +145,8 @@ def registered_domain(names: Iterable[str | None], *, private: bool = True) -> l
     return found
 
 
-def _parts(rules: Suffixes, name: str | None, private: bool) -> Parts:
-    if not isinstance(name, str) or name in ("", "."):
+def _parts(rules: Suffixes, name: str, private: bool) -> Parts:
+    if name in ("", "."):
         return Parts("", None, "", UNKNOWN)
     plain = masked(name)
     begin, kind = rules.suffix(plain, private)
@@ -147,14 +154,6 @@ def _parts(rules: Suffixes, name: str | None, private: bool) -> Parts:
         return Parts("", None, name[begin:], kind)
     label = plain.rfind(".", 0, begin - 1)
     return Parts(name[: max(label, 0)], name[label + 1 :], name[begin:], kind)
-
-
-def _listed(names: Iterable[str | None]) -> Iterable[str | None]:
-    """Return names that a loop may go over: an Arrow array gives scalars, a text its letters."""
-    if isinstance(names, str):
-        raise TypeError(f"names: {names!r}: must be several names, such as [{names!r}]")
-    listed: Iterable[str | None] = names.to_pylist() if hasattr(names, "to_pylist") else names
-    return listed
 
 
 def masked(name: str) -> str:

@@ -53,7 +53,7 @@ from dnsnb.names.suffixes import Suffixes, suffixes
         # a dot inside a label parts nothing
         ("a\\.b.example.com", "example.com"),
         ("x.a\\.b.com", "a\\.b.com"),
-        ("x.a\\046b.com", "a\\046b.com"),
+        ("x.a\\046b.com", "a\\.b.com"),
     ],
 )
 def test_registered_domains(name: str | None, registered: str | None) -> None:
@@ -62,7 +62,7 @@ def test_registered_domains(name: str | None, registered: str | None) -> None:
         found = names.parts([name])[0]
         assert found.registered == registered
         if registered:
-            assert name == f"{found.sub}.{registered}".removeprefix(".")
+            assert names.spelled([name])[0] == f"{found.sub}.{registered}".removeprefix(".")
             assert registered.endswith(f".{found.suffix}")
 
 
@@ -71,6 +71,53 @@ def test_kinds_of_suffixes() -> None:
     assert kinds == ["icann", "private", "unknown", "unknown"]
     assert names.registered_domain(["me.github.io"], private=False) == ["github.io"]
     assert names.parts(["me.github.io"], private=False)[0].kind == "icann"
+
+
+@pytest.mark.parametrize(
+    ("given_name", "wanted"),
+    [
+        ("WWW.Example.COM.", "www.example.com"),
+        (b"WWW.Example.COM.", "www.example.com"),
+        (bytearray(b"a b.example"), "a\\032b.example"),
+        (b"\xff.example", "\\255.example"),
+        ("B\u00dcCHER.example", "xn--bcher-kva.example"),
+        ("www.\u4f8b\u5b50.\u4e2d\u56fd.", "www.xn--fsqu00a.xn--fiqs8s"),
+        ("a\\.b.example.com.", "a\\.b.example.com"),
+        ("a\\046B.example", "a\\.b.example"),
+        ("\\087ww.example", "www.example"),
+        ("ends.in.a\\.", "ends.in.a\\."),
+        ("ends.in.a\\\\.", "ends.in.a\\\\"),
+        (".", "."),
+        ("", ""),
+        (None, ""),
+        (float("nan"), ""),
+        (pd.NA, ""),
+        ("two\nLines.example", "two\nlines.example"),
+    ],
+)
+def test_any_spelling(given_name: Any, wanted: str) -> None:
+    """Alone, and beside names that are spelled as in the frame, all functions take it for the same name."""
+    assert names.spelled([given_name]) == [wanted]
+    assert names.spelled(["a.example", given_name, "b.example"]) == ["a.example", wanted, "b.example"]
+    assert names.spelled([wanted]) == [wanted]
+    assert names.registered_domain([given_name]) == names.registered_domain([wanted])
+    assert names.parts([given_name]) == names.parts([wanted])
+    assert names.dga_score([given_name]).tolist() == names.dga_score([wanted]).tolist()
+    pd.testing.assert_frame_equal(names.features([given_name]), names.features([wanted]))
+
+
+@pytest.mark.parametrize("function", [names.parts, names.registered_domain, names.features, names.dga_score])
+def test_what_is_no_list_of_names(function: Any) -> None:
+    for alone in ("www.example.com", b"www.example.com"):
+        with pytest.raises(TypeError, match="several names"):
+            function(alone)
+    with pytest.raises(TypeError, match="names: 17: a name is text or bytes"):
+        function(["www.example.com", 17])
+
+
+@given(st.lists(st.text("aB.\\04\u00e9\n", max_size=9), max_size=6))
+def test_each_name_is_spelled_as_if_it_were_alone(given_names: list[str]) -> None:
+    assert names.spelled(given_names) == [names.spelled([name])[0] for name in given_names]
 
 
 RULES = [r for r in suffixes().exact if r.isascii()]
@@ -141,4 +188,4 @@ def test_registered_domains_of_a_column(kind: Any) -> None:
 def test_an_escaped_dot_parts_no_labels() -> None:
     table = names.features(["my\\.nas.home.example.com", "my\\046nas.example.com"])
     assert table["labels"].tolist() == [4, 3]
-    assert table["longest_label"].tolist() == [7, 9]
+    assert table["longest_label"].tolist() == [7, 7]
