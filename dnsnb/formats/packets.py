@@ -40,10 +40,13 @@ class Found:
 
 
 class Decapsulator:
-    """Finds DNS in packets; `other` counts those that hold none."""
+    """Finds DNS in packets; `other` counts those that hold none, `parts` those that complete no message, `lost` the
+    messages of which packets are missing."""
 
     def __init__(self) -> None:
         self.other = 0
+        self.parts = 0
+        self.lost = 0
         self.cut = 0
         self._fragments: OrderedDict[Any, dict[int, bytes]] = OrderedDict()
         self._streams: OrderedDict[Any, _Stream] = OrderedDict()
@@ -53,8 +56,17 @@ class Decapsulator:
         found = Found()
         rows = np.arange(len(starts))
         network, version = _network(octets, starts, ends, link)
+        other = self.other
         self._ip(octets, data, rows, network, ends, version, found, 0)
+        whole = np.unique(np.concatenate([*found.rows, np.array([b[0] for b in found.bodies], np.int64)]))
+        self.parts += len(starts) - len(whole) - (self.other - other)
         return found
+
+    def finish(self) -> None:
+        """Count what the end of the capture left incomplete."""
+        self.lost += len(self._fragments) + sum(s.incomplete for s in self._streams.values())
+        self._fragments.clear()
+        self._streams.clear()
 
     def _ip(
         self, octets: Ints, data: bytes, rows: Ints, at: Ints, ends: Ints, version: Ints, found: Found, depth: int
@@ -187,6 +199,7 @@ class Decapsulator:
             parts[-1] = (offset + len(piece)).to_bytes(4)
         if len(self._fragments) > MOST_FRAGMENTS:
             self._fragments.popitem(last=False)
+            self.lost += 1
         if -1 not in parts:
             return None
         total, at, out = int.from_bytes(parts[-1]), 0, []
@@ -210,11 +223,16 @@ class Decapsulator:
         if flags & 2 or stream is None:
             stream = self._streams[key] = _Stream((number + 1 if flags & 2 else number) & 0xFFFFFFFF)
             if len(self._streams) > MOST_STREAMS:
-                self._streams.popitem(last=False)
-        for message in stream.take(number, segment[offset:]):
+                self.lost += self._streams.popitem(last=False)[1].incomplete
+        messages = stream.take(number, segment[offset:])
+        if stream.early and (flags & 5 or stream.ahead >= STREAM_LIMIT):
+            later, lost = stream.beyond_gaps()
+            messages += later
+            self.lost += lost
+        for message in messages:
             found.bodies.append((row, message, source, target, *ports, True))
         if flags & 5:
-            self._streams.pop(key, None)
+            self.lost += self._streams.pop(key).incomplete
 
 
 class _Stream:
@@ -233,12 +251,40 @@ class _Stream:
                 payload = payload[(1 << 32) - ahead :]
                 number, ahead = self.expected, 0
             if ahead:
-                if sum(map(len, self.early.values())) < STREAM_LIMIT:
-                    self.early[number] = payload
+                self.early[number] = payload
             else:
                 self._append(payload)
             while self.early and (following := self.early.pop(self.expected, None)):
                 self._append(following)
+        return self._messages()
+
+    @property
+    def ahead(self) -> int:
+        """How many octets wait for what comes before them."""
+        return sum(map(len, self.early.values()))
+
+    @property
+    def incomplete(self) -> int:
+        """1 where something is left that is no whole message."""
+        return int(bool(self.held or self.early))
+
+    def beyond_gaps(self) -> tuple[list[bytes], int]:
+        """Give up waiting for lost segments: return the messages of those behind each gap, and how many gaps there are.
+
+        A segment behind a gap is taken to begin with a message, as most do.
+        """
+        out, gaps = [], 0
+        early = sorted(self.early.items(), key=lambda one: (one[0] - self.expected) & 0xFFFFFFFF)
+        self.early = {}
+        for number, payload in early:
+            if number != self.expected:
+                gaps += 1
+                self.expected, self.held = number, b""
+            self._append(payload)
+            out += self._messages()
+        return out, gaps
+
+    def _messages(self) -> list[bytes]:
         out = []
         while len(self.held) >= 2:
             size = int.from_bytes(self.held[:2])
@@ -246,8 +292,6 @@ class _Stream:
                 break
             out.append(self.held[2 : 2 + size])
             self.held = self.held[2 + size :]
-        if len(self.held) > STREAM_LIMIT:
-            self.held = b""
         return out
 
     def _append(self, payload: bytes) -> None:

@@ -64,6 +64,11 @@ class Reader:
             self.context.skip_count(
                 "the last packet is cut off", 1, [(self.context.source, self._count + 1, f"{self._size} octets left")]
             )
+        packets = self._packets
+        packets.finish()
+        self.context.skip_count("a message of which packets are missing", packets.lost)
+        self.context.report.aside("packets without DNS", packets.other)
+        self.context.report.aside("packets that complete no message", packets.parts)
         if self._packets.other:
             self.context.report.note(
                 f"{self._packets.other:,} packets hold no DNS on ports {', '.join(map(str, PORTS))}"
