@@ -27,11 +27,12 @@ class Asked(NamedTuple):
     reply: Callable[[bytes], None]
     verdict: Verdict
     alias: Alias | None = None
+    stamp: object = None
 
 
-#: What `answer_now` found and could not answer: the message, read, its verdict, our part of the answer, and whether
-#: memory has something that has ended.
-Seen = tuple[bytes, Query, Verdict, Alias | None, bool]
+#: What `answer_now` found and could not answer: the message, read, its verdict, our part of the answer, whether memory
+#: has something that has ended, and the asker's stamp.
+Seen = tuple[bytes, Query, Verdict, Alias | None, bool, object]
 
 
 NOT_SERVED = {

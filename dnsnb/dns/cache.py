@@ -13,13 +13,15 @@ from dnsnb.dns import wire
 from dnsnb.dns.message import Answer, reframed
 from dnsnb.dns.wire import Question
 
+MAX_MEMOS = 16
+PREFETCH_LEFT = 0.1
 _OVERHEAD = 700  # bytes that an entry takes beside its body, measured
 
 
 class Entry:
     """One answer kept: `stored` and `expires` on the monotonic clock, `hits` since it was stored."""
 
-    __slots__ = ("answer", "expires", "hits", "memos", "refreshing", "replaced", "retry_at", "stored")
+    __slots__ = ("answer", "expires", "hits", "memos", "refreshing", "replaced", "retry_at", "stamp", "stored")
 
     def __init__(self, answer: Answer, stored: float, expires: float) -> None:
         self.answer = answer
@@ -30,6 +32,25 @@ class Entry:
         self.replaced = False
         self.retry_at = 0.0  # until then it serves, ended as it is: its upstreams were asked a moment ago
         self.memos: list[Memo] | None = None  # replies made from it, which end when it is replaced
+        self.stamp: object = None  # who may have it with nothing more to be decided: `Peer.stamp`
+
+    def ripe(self) -> float:
+        """Return when it is old enough to be asked for again, so that nobody has to wait at its end."""
+        return self.expires - (self.expires - self.stored) * PREFETCH_LEFT
+
+    def remember(self, memo: Memo) -> None:
+        """Keep a reply that is made from it; some forms of a question are enough (0x20 makes thousands)."""
+        if self.memos is None:
+            self.memos = []
+        elif len(self.memos) >= MAX_MEMOS:
+            self.end_memos()
+        self.memos.append(memo)
+
+    def end_memos(self) -> None:
+        """End the replies made from it."""
+        for memo in self.memos or ():
+            memo.until = memo.fresh = 0.0
+        self.memos = []
 
 
 class Memo(Protocol):
@@ -68,9 +89,8 @@ class Cache:
         self._entries.move_to_end(question)
         return entry
 
-    def look(self, question: Question, now: float) -> Entry | None:
-        """Return a live entry as `get` does, or of a name above that doesn't exist; else the one that has ended."""
-        entry = self._entries.get(question)
+    def look(self, question: Question, entry: Entry | None, now: float) -> Entry | None:
+        """Return what `peek` found if it is live, or a name above that doesn't exist; else the one that has ended."""
         if entry is not None and now < entry.expires:
             entry.hits += 1
             self._entries.move_to_end(question)
@@ -128,8 +148,7 @@ class Cache:
             old = entries.pop(question)
             self.bytes -= len(old.answer.body) + _OVERHEAD
             old.replaced = True
-            for memo in old.memos or ():
-                memo.until = memo.fresh = 0.0
+            old.end_memos()
         entries[question] = entry
         if answer.rcode == wire.NXDOMAIN:
             if len(self._cuts) > self.limit_entries:

@@ -14,7 +14,7 @@ from dnsnb.dns.aliases import Alias, alias_of, joined
 from dnsnb.dns.asking import NOT_SERVED, Asked, Once, Seen, judged, not_served
 from dnsnb.dns.cache import Cache, Entry
 from dnsnb.dns.forwarding import Forwarder, Result
-from dnsnb.dns.journal import Journal, LogBatch
+from dnsnb.dns.journal import Journal, LogBatch, Record
 from dnsnb.dns.message import make_answer, render
 from dnsnb.dns.options import EngineOptions
 from dnsnb.dns.peers import Memo, Peer, Peers
@@ -29,7 +29,6 @@ STALE_WAIT = 1.8  # RFC 8767 5
 FAILURE_TTL = 5  # RFC 9520 3.2
 MAX_LEFT = 256  # decided, and about to be asked
 LOCAL_TTL = 60  # for what a local name has no record of
-PREFETCH_LEFT = 0.1
 PREFETCH_HITS = 2
 
 _SAID = (wire.NOERROR, wire.NXDOMAIN)
@@ -59,6 +58,7 @@ class Engine:
         self.clock = clock
         self.wall = wall
         self.counts: dict[str, int] = {}
+        self._kept: Entry | None = None  # of the answer that comes to its waiters now
         self._seen: dict[int, Seen] = {}  # by the identity of the message, until it is asked
         options = options or EngineOptions()
         self.peers = Peers(policy, options)
@@ -96,7 +96,7 @@ class Engine:
                 elif not self.options.rate_limit:
                     if now >= memo.fresh:
                         self._refresh(memo, now)
-                    self.journal.record((self.wall(), client, transport, memo.record, 0.0))
+                    self.journal.record((self.wall(), client, transport, memo.record, 0.0, memo.ttl))
                     return query[:2] + memo.body
         return self._decide(query, client, transport, peer)
 
@@ -116,8 +116,10 @@ class Engine:
                 last, remembered = client, self.peers.of(client).memo.get
             memo = remembered(query[2:])
             if memo is not None and now < memo.fresh:
-                rows.append((wall, client, "udp", memo.record, 0.0))
+                rows.append((wall, client, "udp", memo.record, 0.0, memo.ttl))
                 replies.append(query[:2] + memo.body)
+            elif memo is None:
+                replies.append(self._decide(query, client, "udp", self.peers.of(client)))
             else:
                 replies.append(self.answer_now(query, client))
         return replies
@@ -126,13 +128,13 @@ class Engine:
         """Ask an upstream; `reply` is called exactly once with the whole answer, before the deadline."""
         seen = self._seen.pop(id(query), None)
         if seen is not None and seen[0] is query:
-            _, parsed, verdict, alias, known = seen
+            _, parsed, verdict, alias, known, stamp = seen
         else:
             ready = self.answer_now(query, client, transport)
             if ready is not None:
                 reply(ready)
                 return
-            _, parsed, verdict, alias, known = self._seen.pop(id(query))
+            _, parsed, verdict, alias, known, stamp = self._seen.pop(id(query))
         now = self.clock()
         if alias is not None:
             asked = Asked(parsed, client, transport, now, self.wall(), reply, verdict, alias)
@@ -144,7 +146,7 @@ class Engine:
             asked = Asked(parsed, client, transport, now, self.wall(), once, verdict)
             self.forwarder.later(STALE_WAIT, lambda: self._stale(asked, once))
         else:
-            asked = _new(Asked, (parsed, client, transport, now, self.wall(), reply, verdict, None))
+            asked = _new(Asked, (parsed, client, transport, now, self.wall(), reply, verdict, None, stamp))
         self.forwarder.ask(question, (self._got, asked))
 
     def _leave(self, message: bytes, seen: Seen) -> None:
@@ -181,6 +183,10 @@ class Engine:
         if peer.rules.view:
             query = query._replace(question=query.question._replace(view=peer.rules.view))
         question = query.question
+        entry = self.cache.peek(question)
+        if entry is not None and entry.stamp is peer.stamp and now < entry.expires and not self.options.rate_limit:
+            self.cache.look(question, entry, now)
+            return self._cached(query, client, transport, NONE, entry, now, peer)
         if not peer.allowed:
             return self.replies.own(query, client, transport, make_answer(question, wire.REFUSED, ede=18), "refused")
         if self.options.rate_limit and not self.peers.within_rate(peer, now):
@@ -219,7 +225,7 @@ class Engine:
             return self.replies.own(
                 query, client, transport, make_answer(question, wire.NOERROR, [hinfo]), "local", memo=peer
             )
-        entry = self.cache.look(question, now)
+        entry = self.cache.look(question, entry, now)
         if entry is not None:
             if now < entry.expires:
                 return self._cached(query, client, transport, verdict, entry, now, peer)
@@ -229,7 +235,7 @@ class Engine:
         if not query.rd:
             # a question that forbids recursion is answered from memory alone
             return self.replies.own(query, client, transport, make_answer(question, wire.REFUSED, ede=20), "refused")
-        self._leave(message, (message, query, verdict, None, entry is not None))
+        self._leave(message, (message, query, verdict, None, entry is not None, peer.stamp))
         return None
 
     def _aliased(
@@ -247,37 +253,34 @@ class Engine:
         if not query.rd:
             answer = make_answer(query.question, wire.NOERROR, alias.records)
             return self.replies.own(query, client, transport, answer, alias.status, alias.verdict)
-        self._leave(message, (message, query, alias.verdict, alias, False))
+        self._leave(message, (message, query, alias.verdict, alias, False, None))
         return None
 
     def _cached(
         self, query: Query, client: str, transport: str, verdict: Verdict, entry: Entry, now: float, peer: Peer
     ) -> bytes:
         answer = entry.answer
-        found = judged(self.policy, client, verdict, answer)
-        if found.action == "block":
-            return self.replies.blocked(query, client, transport, found, peer)
-        left = entry.expires - now
-        late = left < (entry.expires - entry.stored) * PREFETCH_LEFT and answer.rcode != wire.SERVFAIL
-        if late and self.options.prefetch and not entry.refreshing and entry.hits >= PREFETCH_HITS:
+        if entry.stamp is not peer.stamp or verdict is not NONE:
+            found = judged(self.policy, client, verdict, answer)
+            if found.action == "block":
+                return self.replies.blocked(query, client, transport, found, peer)
+            if verdict is NONE and self.options.fast_paths and not self.policy.dynamic:
+                entry.stamp = peer.stamp
+        rcode = answer.rcode
+        asked = entry.hits >= PREFETCH_HITS and rcode != wire.SERVFAIL
+        if asked and now > entry.ripe() and self.options.prefetch and not entry.refreshing:
             entry.refreshing = True
             self.forwarder.ask(query.question, None)
-        failed = answer.rcode not in (wire.NOERROR, wire.NXDOMAIN)
+        failed = rcode != wire.NOERROR and rcode != wire.NXDOMAIN
         age = int(now - entry.stored)
         ede = EDE_CACHED_ERROR if failed and answer.ede is None else None
         reply = render(query, answer, age=age, transport=transport, ede=ede)
         ttl = None if answer.ttl is None else max(0, answer.ttl - age)
         status = "failed" if failed else "cached"
-        record = self.replies.record(query, reply, answer, status, verdict, ttl=ttl, ede=ede)
-        if transport == "udp" and entry.hits > 1 and not failed and not entry.replaced and self.replies.may_memo(peer):
-            until = entry.expires
-            if self.options.prefetch and not entry.refreshing:
-                until = max(now, entry.expires - (entry.expires - entry.stored) * PREFETCH_LEFT)
-            memo = peer.memo[self.replies.key] = Memo(reply[2:], record, until, min(until, int(now) + 1), query, entry)
-            if entry.memos is None:
-                entry.memos = []
-            entry.memos.append(memo)
-        self.journal.record((self.wall(), client, transport, record, (self.clock() - now) * 1000))
+        record = Record(query, reply, answer, status, verdict, ede)
+        if transport == "udp" and entry.hits > 1 and entry.hits > age and not failed and not entry.replaced:
+            self.replies.remember(query, reply, peer, record, ttl, entry, now)
+        self.journal.record((self.wall(), client, transport, record, (self.clock() - now) * 1000, ttl))
         return reply
 
     def _refresh(self, memo: Memo, now: float) -> None:
@@ -291,7 +294,7 @@ class Engine:
         age = int(now - entry.stored)
         memo.body = render(query, entry.answer, age=age)[2:]
         if entry.answer.ttl is not None:
-            memo.record = memo.record.with_ttl(max(0, entry.answer.ttl - age))
+            memo.ttl = max(0, entry.answer.ttl - age)
 
     # --- from upstreams ---
 
@@ -300,8 +303,9 @@ class Engine:
         now = self.clock()
         answer = result.answer
         if answer is not None and answer.rcode in _SAID:
-            self.cache.put(question, answer, now)
+            self._kept = self.cache.put(question, answer, now)
             return
+        self._kept = None
         held = self._held(question, now)
         if held is not None:
             held.retry_at = now + FAILURE_TTL
@@ -318,7 +322,7 @@ class Engine:
     def _got(self, asked: Asked, result: Result) -> None:
         """Answer one waiter."""
         self.replies.key = b""
-        query, client, transport, began, arrived, send, verdict, _ = asked
+        query, client, transport, began, arrived, send, verdict, _, stamp = asked
         answer, upstream, _, _ = result
         status = "forwarded"
         now = self.clock()
@@ -336,9 +340,11 @@ class Engine:
             if found is not NONE and found.action == "block":
                 send(self.replies.blocked(query, client, transport, found, self.peers.meet(client)))
                 return
+            if verdict is NONE and self._kept is not None and self.options.fast_paths and not self.policy.dynamic:
+                self._kept.stamp = stamp
         reply = render(query, answer, transport=transport)
-        record = self.replies.record(query, reply, answer, status, verdict, ttl=answer.ttl, upstream=upstream)
-        self.journal.record((arrived, client, transport, record, (now - began) * 1000))
+        record = Record(query, reply, answer, status, verdict, None, upstream)
+        self.journal.record((arrived, client, transport, record, (now - began) * 1000, answer.ttl))
         send(reply)
 
     def _got_alias(self, asked: Asked, result: Result) -> None:
@@ -352,10 +358,9 @@ class Engine:
         answer = joined(alias, asked.query.question, rest, age)
         answer.upstream = result.upstream
         reply = render(asked.query, answer, transport=asked.transport)
-        record = self.replies.record(
-            asked.query, reply, answer, alias.status, alias.verdict, ttl=answer.ttl, upstream=result.upstream
-        )
-        self.journal.record((asked.arrived, asked.client, asked.transport, record, (now - asked.began) * 1000))
+        record = Record(asked.query, reply, answer, alias.status, alias.verdict, None, result.upstream)
+        waited = (now - asked.began) * 1000
+        self.journal.record((asked.arrived, asked.client, asked.transport, record, waited, answer.ttl))
         asked.reply(reply)
 
     def _held(self, question: Question, now: float) -> Entry | None:
@@ -372,7 +377,7 @@ class Engine:
             self._send_stale(asked, held)
 
     def _send_stale(self, asked: Asked, held: Entry) -> None:
-        query, client, transport, began, arrived, reply, verdict, _ = asked
+        query, client, transport, began, arrived, reply, verdict, _, _ = asked
         if not (isinstance(reply, Once) and reply.used):
             reply(self._stale_reply(query, client, transport, verdict, held, began, arrived))
 
@@ -388,6 +393,6 @@ class Engine:
         ede = EDE_STALE_NX if answer.rcode == wire.NXDOMAIN else EDE_STALE
         reply = render(query, answer, fixed=STALE_TTL, transport=transport, ede=ede)
         ttl = None if answer.ttl is None else STALE_TTL
-        record = self.replies.record(query, reply, answer, "stale", verdict, ttl=ttl, ede=ede)
-        self.journal.record((arrived, client, transport, record, (self.clock() - began) * 1000))
+        record = Record(query, reply, answer, "stale", verdict, ede)
+        self.journal.record((arrived, client, transport, record, (self.clock() - began) * 1000, ttl))
         return reply

@@ -10,8 +10,11 @@ from dataclasses import dataclass
 from dnsnb import schema
 from dnsnb.dns import wire
 from dnsnb.dns.message import Answer
+from dnsnb.dns.rules import Verdict
+from dnsnb.dns.wire import Query, name_to_text
 
 LIMIT = 500_000
+_QTYPES, _QCLASSES, _RCODES = wire.QTYPES, wire.QCLASSES, wire.RCODES
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,82 +28,70 @@ class LogBatch:
 
 
 class Record:
-    """What many rows share: a question, its fate, its answer. Texts are made once, when first drained."""
+    """What many rows share: a question, its fate, its answer (the TTL goes on). Texts are made once, when drained.
+
+    `reply` is what went out (b"": nothing), `answer` None where there is none that has records.
+    """
 
     __slots__ = (
-        "_static", "answer", "ede", "flags", "list", "qclass", "qname", "qtype", "query_bytes", "rcode",
-        "response_bytes", "rule", "status", "ttl", "upstream",
+        "_static", "answer", "ede", "flags", "query_bytes", "question", "response_bytes", "status", "upstream",
+        "verdict",
     )  # fmt: skip
 
     def __init__(
         self,
-        qname: bytes,
-        qtype: int,
-        qclass: int,
+        query: Query,
+        reply: bytes,
+        answer: Answer | None,
         status: str,
-        rcode: int | None,
-        answer: Answer | None = None,
-        list: str | None = None,  # noqa: A002 - the column's name
-        rule: str | None = None,
-        upstream: str | None = None,
-        ttl: int | None = None,
-        flags: int = 0,
+        verdict: Verdict,
         ede: int | None = None,
-        query_bytes: int | None = None,
-        response_bytes: int | None = None,
+        upstream: str | None = None,
     ) -> None:
-        self.qname = qname
-        self.qtype = qtype
-        self.qclass = qclass
-        self.status = status
-        self.rcode = rcode
+        _, _, _, self.question, _, self.query_bytes = query
         self.answer = answer
-        self.list = list
-        self.rule = rule
-        self.upstream = upstream
-        self.ttl = ttl
-        self.flags = flags
+        self.status = status
+        self.verdict = verdict
         self.ede = ede
-        self.query_bytes = query_bytes
-        self.response_bytes = response_bytes
+        self.upstream = upstream
+        self.flags = reply[2] << 8 | reply[3] if reply else None
+        self.response_bytes = len(reply)
         self._static: tuple[object, ...] | None = None
-
-    def with_ttl(self, ttl: int | None) -> Record:
-        """Return this record with another TTL, texts shared."""
-        other = Record.__new__(Record)
-        for name in Record.__slots__:
-            setattr(other, name, getattr(self, name))
-        other.ttl = ttl
-        if other._static is not None:
-            other._static = (*other._static[:9], ttl, *other._static[10:])
-        return other
 
     def static(self) -> tuple[object, ...]:
         """Return the values of `_STATIC`, in order."""
         if self._static is None:
-            rcode = self.rcode
+            qname, qtype, qclass, _, _, _ = self.question
+            answer, flags, ede = self.answer, self.flags, self.ede
+            _, listed, rule, _ = self.verdict
+            if answer is not None:
+                rcode: int | None = answer.rcode
+                texts = answer.texts()
+                if ede is None:
+                    ede = answer.ede
+            else:
+                rcode, texts = None if flags is None else flags & 15, []
             self._static = (
-                wire.name_to_text(self.qname),
-                wire.QTYPES.get(self.qtype) or wire.qtype_text(self.qtype),
-                wire.QCLASSES.get(self.qclass) or wire.qclass_text(self.qclass),
-                None if rcode is None else wire.RCODES.get(rcode) or wire.rcode_text(rcode),
+                name_to_text(qname),
+                _QTYPES.get(qtype) or wire.qtype_text(qtype),
+                _QCLASSES.get(qclass) or wire.qclass_text(qclass),
+                None if rcode is None else _RCODES.get(rcode) or wire.rcode_text(rcode),
                 self.status,
-                self.list,
-                self.rule,
+                listed,
+                rule,
                 self.upstream,
-                self.answer.texts() if self.answer is not None else [],
-                self.ttl,
-                None if rcode is None else _flag_texts.get(self.flags & 0x87B0) or flags_text(self.flags),
-                self.ede,
+                texts,
+                None if flags is None else _flag_texts.get(flags & 0x87B0) or flags_text(flags),
+                ede,
                 self.query_bytes,
-                self.response_bytes,
+                self.response_bytes or None,
             )
         return self._static
 
 
 _STATIC = (
-    "qname", "qtype", "qclass", "rcode", "status", "list", "rule", "upstream", "answers", "ttl", "flags", "ede",
-    "query_bytes", "response_bytes",
+    "qname", "qtype", "qclass", "rcode", "status", "list", "rule", "upstream", "answers", "flags", "ede", "query_bytes",
+    "response_bytes",
 )  # fmt: skip
 
 _FLAG_BITS = (
@@ -124,8 +115,8 @@ def flags_text(flags: int) -> str:
     return text
 
 
-#: (wall clock in ns, client, transport, record, latency in ms)
-Row = tuple[int, str, str, Record, float]
+#: (wall clock in ns, client, transport, record, latency in ms, TTL)
+Row = tuple[int, str, str, Record, float, int | None]
 
 
 class Journal:
@@ -160,12 +151,13 @@ class Journal:
         self._next_id += len(rows)
         columns: schema.Columns = {}
         if rows:
-            times, clients, transports, records, latencies = zip(*rows, strict=True)
+            times, clients, transports, records, latencies, ttls = zip(*rows, strict=True)
             columns["time"] = [t // 1000 for t in times]
             columns["client"] = list(clients)
             columns["transport"] = list(transports)
             statics = [r._static or r.static() for r in records]
             columns.update(zip(_STATIC, map(list, zip(*statics, strict=True)), strict=True))
+            columns["ttl"] = list(ttls)
             columns["latency_ms"] = list(latencies)
             columns["id"] = list(range(first, first + len(rows)))
         return LogBatch(columns, len(rows), dropped, first)

@@ -97,6 +97,7 @@ class AddressAnswer(Answer):
     """Addresses of the very name that was asked, each with a pointer to it: what is in the body is read when wanted."""
 
     __slots__ = ()
+    ttl: int
 
     def __init__(self, body: bytes, question: Question, ancount: int, ttl: int, ad: bool, upstream: str | None) -> None:
         self.rcode = self.nscount = self.arcount = 0
@@ -117,7 +118,19 @@ class AddressAnswer(Answer):
         if self.qtype != wire.A:
             return answer_texts(self)
         body = self.body
+        if self.ancount == 1:
+            a, b, c, d = body[12:]
+            return [f"{a}.{b}.{c}.{d}"]
         return [".".join(map(str, body[at : at + 4])) for at in range(12, len(body), 16)]
+
+    def aged(self, age: int, fixed: int | None = None) -> bytes:
+        body = self.body
+        if age <= 0 and fixed is None:
+            return body
+        if self.ancount == 1:
+            ttl = self.ttl
+            return body[:6] + _TTL.pack(fixed if fixed is not None else ttl - age if ttl > age else 0) + body[10:]
+        return super().aged(age, fixed)
 
     @property
     def names(self) -> tuple[bytes, ...]:  # type: ignore[override]

@@ -17,6 +17,7 @@ from dnsnb.dns.wire import Query
 MEMO_LIMIT = 100_000
 PEER_LIMIT = 65_536
 GROUP_LIMIT = 256
+FOR_EVER = float("inf")
 
 
 class Bucket:
@@ -32,13 +33,22 @@ class Bucket:
 class Peer:
     """What we remember of an asker: whether it may ask, its group's rules, its answers by exact bytes, its tokens."""
 
-    __slots__ = ("allowed", "bucket", "generation", "memo", "rules")
+    __slots__ = ("allowed", "bucket", "generation", "memo", "rules", "stamp")
 
     def __init__(
-        self, allowed: bool, rules: Rules, memo: dict[bytes, Memo], generation: int, bucket: Bucket | None
+        self,
+        allowed: bool,
+        rules: Rules,
+        memo: dict[bytes, Memo],
+        generation: int,
+        bucket: Bucket | None,
+        stamp: object,
     ) -> None:
         self.allowed = allowed
         self.rules = rules
+        self.stamp = (
+            stamp  # the same for all of a group until something changes; on entries that it may have as they are
+        )
         self.memo = memo
         self.generation = generation
         self.bucket = bucket  # None while there is no limit
@@ -47,13 +57,21 @@ class Peer:
 class Memo:
     """A reply to exactly these bytes: `body` follows the ID; good `until`, and as it is rendered while `fresh`."""
 
-    __slots__ = ("body", "entry", "fresh", "query", "record", "until")
+    __slots__ = ("body", "entry", "fresh", "query", "record", "ttl", "until")
 
     def __init__(
-        self, body: bytes, record: Record, until: float, fresh: float, query: Query | None, entry: Entry | None
+        self,
+        body: bytes,
+        record: Record,
+        ttl: int | None,
+        until: float = FOR_EVER,
+        fresh: float = FOR_EVER,
+        query: Query | None = None,
+        entry: Entry | None = None,
     ) -> None:
         self.body = body
         self.record = record
+        self.ttl = ttl
         self.until = until
         self.fresh = fresh
         self.query = query
@@ -69,7 +87,7 @@ class Peers:
         self.known: dict[str, Peer] = {}
         self._access = Access(options)
         self._buckets: dict[str, Bucket] = {}
-        self._memos: dict[int, tuple[Rules, dict[bytes, Memo]]] = {}
+        self._memos: dict[int, tuple[Rules, dict[bytes, Memo], object]] = {}
 
     def configure(self, options: EngineOptions) -> None:
         """Take new options; raises SettingError and stays as it was when they are wrong."""
@@ -100,11 +118,12 @@ class Peers:
         if shared is None or shared[0] is not rules:
             if len(self._memos) >= GROUP_LIMIT:
                 self._memos.clear()
-            shared = self._memos[id(rules)] = (rules, {})
+            shared = self._memos[id(rules)] = (rules, {}, object())
         allowed = self._access.allows(client)
         # nobody who may not ask shares the answers of those who may
         bucket = self._bucket(client) if self.options.rate_limit else None
-        peer = self.known[client] = Peer(allowed, rules, shared[1] if allowed else {}, generation, bucket)
+        memo, stamp = (shared[1], shared[2]) if allowed else ({}, object())
+        peer = self.known[client] = Peer(allowed, rules, memo, generation, bucket, stamp)
         return peer
 
     def _bucket(self, client: str) -> Bucket:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from dnsnb.dns import wire
+from dnsnb.dns.cache import Entry
 from dnsnb.dns.journal import Journal, Record
 from dnsnb.dns.message import Answer, make_answer, render
 from dnsnb.dns.options import EngineOptions
@@ -14,8 +15,6 @@ from dnsnb.dns.reserved import soa
 from dnsnb.dns.rules import NONE, Verdict
 from dnsnb.dns.special import Reply
 from dnsnb.dns.wire import Query, Question
-
-FOR_EVER = float("inf")
 
 
 class Replies:
@@ -49,10 +48,10 @@ class Replies:
     ) -> bytes:
         """Render an answer of our own, log it, and remember it where it stays true until something changes."""
         reply = render(query, answer, transport=transport)
-        record = self.record(query, reply, answer, status, verdict, ttl=answer.ttl)
+        record = Record(query, reply, answer, status, verdict)
         if memo is not None and transport == "udp" and self.may_memo(memo):
-            memo.memo[self.key] = Memo(reply[2:], record, FOR_EVER, FOR_EVER, None, None)
-        self.journal.record((self.wall(), client, transport, record, 0.0))
+            memo.memo[self.key] = Memo(reply[2:], record, answer.ttl)
+        self.journal.record((self.wall(), client, transport, record, 0.0, answer.ttl))
         return reply
 
     def blocked(self, query: Query, client: str, transport: str, verdict: Verdict, peer: Peer) -> bytes:
@@ -62,9 +61,8 @@ class Replies:
         if reply is None:
             answer = self.options.block.answer(question)
         elif reply.kind == "drop":
-            record = Record(question.qname, question.qtype, question.qclass, "blocked", None, query_bytes=query.size)
-            record.list, record.rule = verdict.list, verdict.rule
-            self.journal.record((self.wall(), client, transport, record, 0.0))
+            record = Record(query, b"", None, "blocked", verdict)
+            self.journal.record((self.wall(), client, transport, record, 0.0, None))
             return b""
         elif reply.kind == "truncate" and transport == "udp":
             return self.truncated(query, client, transport, "blocked", verdict)
@@ -99,8 +97,8 @@ class Replies:
         reply = bytearray(render(query, answer))
         reply[2] |= 0x02
         out = bytes(reply)
-        record = self.record(query, out, answer, status, verdict, ttl=None)
-        self.journal.record((self.wall(), client, transport, record, 0.0))
+        record = Record(query, out, answer, status, verdict)
+        self.journal.record((self.wall(), client, transport, record, 0.0, None))
         return out
 
     def bad(self, message: bytes, reply: bytes, client: str, transport: str, peer: Peer) -> bytes:
@@ -109,31 +107,22 @@ class Replies:
             return b""
         if not peer.allowed:
             reply = reply[:3] + bytes([reply[3] & 0xF0 | wire.REFUSED]) + reply[4:]
-        record = Record(
-            b"\0", 0, 0, "refused", reply[3] & 15, query_bytes=len(message), response_bytes=len(reply),
-            flags=int.from_bytes(reply[2:4]),
-        )  # fmt: skip
-        self.journal.record((self.wall(), client, transport, record, 0.0))
+        query = Query(message[:2], 0, b"", Question(b"\0", 0, 0, False, False), None, len(message))
+        record = Record(query, reply, None, "refused", NONE)
+        self.journal.record((self.wall(), client, transport, record, 0.0, None))
         return reply
 
-    def record(
-        self,
-        query: Query,
-        reply: bytes,
-        answer: Answer,
-        status: str,
-        verdict: Verdict,
-        *,
-        ttl: int | None,
-        ede: int | None = None,
-        upstream: str | None = None,
-    ) -> Record:
-        """Return what the log keeps of a reply."""
-        qname, qtype, qclass, _, _, _ = query.question
-        return Record(
-            qname, qtype, qclass, status, answer.rcode, answer, verdict.list, verdict.rule, upstream, ttl,
-            reply[2] << 8 | reply[3], ede if ede is not None else answer.ede, query.size, len(reply),
-        )  # fmt: skip
+    def remember(
+        self, query: Query, reply: bytes, peer: Peer, record: Record, ttl: int | None, entry: Entry, now: float
+    ) -> None:
+        """Remember the reply from an entry that is asked for every second or more: until it is ripe, TTLs by second."""
+        if not self.may_memo(peer):
+            return
+        until = entry.expires
+        if self.options.prefetch and not entry.refreshing:
+            until = max(now, entry.ripe())
+        memo = peer.memo[self.key] = Memo(reply[2:], record, ttl, until, min(until, int(now) + 1), query, entry)
+        entry.remember(memo)
 
     def may_memo(self, peer: Peer) -> bool:
         """Whether a reply to the bytes in `key` may be remembered; makes room for it."""

@@ -56,6 +56,36 @@ def test_ttls_count_down_and_end(fast: bool) -> None:
     assert room.asked == 2
 
 
+def test_a_change_of_policy_holds_for_what_is_cached(fast: bool) -> None:
+    room = Room(addresses("192.0.2.1", ttl=600), fast_paths=fast)
+    changes = {
+        "once.test": lambda name: room.policy.edit("blacklist", add=[name]),
+        "often.test": lambda name: room.policy.edit("blacklist", add=[name]),
+        "nas.example": lambda name: room.policy.local.add([Record(name, "A", "192.0.2.7")]),
+    }
+    for name, change in changes.items():
+        for _ in range({"once.test": 1}.get(name, 5)):
+            assert texts(room.ask(name)) == ["192.0.2.1"]
+        change(name)
+        for _ in range(3):
+            assert texts(room.ask(name)) == (["192.0.2.7"] if name == "nas.example" else ["0.0.0.0"])
+    assert [texts(room.ask("once.test", client=client)) for client in ("127.0.0.1", "127.0.0.2")] == [["0.0.0.0"]] * 2
+
+
+def test_thousands_of_spellings_of_a_name_cost_one_entry() -> None:
+    room = Room(addresses("192.0.2.1", ttl=600))
+    name = "thousandsofspellings.test"
+    for number in range(200):
+        spelled = "".join(c.upper() if number >> n & 1 else c for n, c in enumerate(name))
+        replies = [room.send(question(spelled))[0] for _ in range(2)]
+        assert replies[0] == replies[1]
+        assert str(dnslib.DNSRecord.parse(replies[0]).q.qname) == spelled + "."
+    entry = next(entry for _, entry in room.engine.cache.items())
+    assert room.asked == 1
+    assert len(entry.memos or ()) in (range(1, 17) if room.engine.options.fast_paths else range(1))
+    assert {row["qname"] for row in room.rows()} == {name}
+
+
 def test_ttl_zero_is_never_kept(fast: bool) -> None:
     room = Room(addresses("192.0.2.1", ttl=0), fast_paths=fast)
     room.ask("a.example.org")
