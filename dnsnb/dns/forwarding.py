@@ -20,6 +20,7 @@ from dnsnb.errors import WireError
 DEADLINE = 4.5  # seconds: under a stub's 5 s
 TICK = 0.025
 TRIES = 3  # transmissions a question and upstream (RFC 9520 3.1)
+GUESSABLE = 2  # of them by UDP: each more in flight is one more that a forged answer may hit (RFC 5452 5)
 MAX_PENDING = 20_000
 MAX_WAITERS = 1_000
 GRACE = 0.9  # seconds for the tries after the first
@@ -44,9 +45,13 @@ Waiter = tuple[Callable[[Any, Result], None], Any]
 
 
 class Pending:
-    """One question in flight. `tried` has the upstreams that were asked, and when; `refused` those that won't tell."""
+    """One question in flight. `tried` has the upstreams that were asked, and when; `refused` those that won't tell.
+
+    `again` has how often each was asked once more.
+    """
 
     __slots__ = (
+        "again",
         "attempts",
         "deadline",
         "done",
@@ -68,6 +73,7 @@ class Pending:
         self.deadline = deadline
         self.attempts = 0
         self.tried: dict[str, float] = {}
+        self.again: dict[str, int] | None = None
         self.failing: Result | None = None
         self.refused: tuple[str, ...] = ()
         self.done = False
@@ -178,15 +184,33 @@ class Forwarder:
     def _last_resort(self, pending: Pending, now: float) -> None:
         """Packets get lost on the way to one that is known to be there: ask it over TCP, which sends them again."""
         for target in pending.targets:
-            by_stream = getattr(target.upstream, "by_stream", None)
-            if by_stream is not None and now - target.last_answer < HEARD and target.name not in pending.refused:
-                by_stream(pending.wire, partial(self._answered, pending, target), pending.deadline)
+            heard = now - target.last_answer < HEARD and target.name not in pending.refused
+            asked = (pending.again or {}).get(target.name, 0) >= GUESSABLE
+            if heard and not asked and self._by_stream(pending, target):
                 return
 
     def _send(self, pending: Pending, target: Target, now: float) -> None:
-        pending.tried[target.name] = now
         target.sent += 1
+        if target.name in pending.tried:
+            again = pending.again = pending.again or {}
+            again[target.name] = again.get(target.name, 0) + 1
+            if again[target.name] >= GUESSABLE and self._by_stream(pending, target):
+                return
+        pending.tried[target.name] = now
         target.upstream.send(pending.wire, partial(self._answered, pending, target), pending.deadline)
+
+    def _by_stream(self, pending: Pending, target: Target) -> bool:
+        """Ask over TCP what was asked by UDP, where that can be; a refusal ends nothing: UDP may still answer."""
+        by_stream = getattr(target.upstream, "by_stream", None)
+        if by_stream is None:
+            return False
+
+        def answered(message: bytes | None, why: str) -> None:
+            if message is not None:
+                self._answered(pending, target, message, why)
+
+        by_stream(pending.wire, answered, pending.deadline)
+        return True
 
     def _probe(self, pending: Pending, now: float) -> None:
         """Let one question a back-off ask an upstream that was down too, beside the one that answers it."""
