@@ -23,7 +23,10 @@ from dnsnb.formats.report import ImportReport
 
 CHUNK = 1 << 20
 HEAD = 1 << 16
-MAGIC = {b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\xfd7zXZ\0": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
+MAGIC = {
+    b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\xfd7zXZ\0": "xz", b"\x28\xb5\x2f\xfd": "zstd",
+    b"\x50\x2a\x4d\x18": "zstd",  # pzstd starts with a frame that says how long the next one is
+}  # fmt: skip
 _SUFFIXES = (".gz", ".bz2", ".xz", ".zst", ".zstd", ".lzma")
 
 
@@ -151,9 +154,11 @@ def _zstd(first: bytes, raw: Iterator[bytes], cut: Callable[[str], None]) -> Ite
     import pyarrow as pa
 
     stream = pa.CompressedInputStream(pa.PythonFile(_Reader(first, raw), mode="r"), "zstd")
+    size = 1 << 12  # small at first: where the data is damaged, the piece that ends there is lost as a whole
     try:
-        while piece := stream.read(CHUNK):
+        while piece := stream.read(size):
             yield piece
+            size = min(size * 2, 1 << 14)
     except OSError as error:
         cut(f"the compressed data is damaged or ends too early ({error}); what came before was read")
 
@@ -181,7 +186,9 @@ def find(source: Any, report: ImportReport) -> list[Input]:
     if path.is_dir():
         paths = [p for p in path.iterdir() if p.is_file() and not p.name.startswith(".") and not _beside(p)]
         if not paths:
-            raise LogFormatError(f"{text}: the folder holds no files; expected DNS logs")
+            raise LogFormatError(
+                f"{text}: the folder holds no files; expected DNS logs (those in folders within: write {text}/**/*)"
+            )
     elif path.exists():
         paths = [path]
     elif glob.has_magic(text):
@@ -208,7 +215,11 @@ def stem(path: Path) -> str:
     return _rank(path)[0]
 
 
-_DATE = re.compile(r"[-._]?(\d{4}-?\d\d-?\d\d(?:[-T_]?\d{2,6}|[-T_]\d\d[:.]\d\d(?:[:.]\d\d)?)?)(?!\d)")
+_DATE = re.compile(
+    r"[-._]?(?<!\d)((?:19|20)\d\d(-?)(?:0[1-9]|1[0-2])\2[0-3]\d(?:[-T_]?\d\d(?:[-:.]?\d\d){0,2})?)(?!\d)"
+)
+_RANDOM = re.compile(r"[-_](?:[0-9a-f]{8,}(?=[._]|$)|[0-9a-z]{4}(?=\.csv$))")
+"""What object stores put behind a date, that names may differ: no part of what a set shares."""
 _HOURS = re.compile(r"\.(\d\d[:.]\d\d[:.]\d\d)-\d\d[:.]\d\d[:.]\d\d(?=\.)")
 _NUMBER = re.compile(r"\.(\d{1,4})$")
 
@@ -221,7 +232,7 @@ def _rank(path: Path) -> tuple[str, int, str, int, float]:
     if number:
         return _NUMBER.sub("", name), 0, "", -int(number[1]), path.stat().st_mtime
     for pattern in (_HOURS, _DATE):
-        dated = pattern.search(name)
+        dated = [found[1] for found in pattern.finditer(name)]
         if dated:
-            return pattern.sub("", name), 0, dated[1], 0, path.stat().st_mtime
+            return _RANDOM.sub("", pattern.sub("", name)), 0, " ".join(dated), 0, path.stat().st_mtime
     return name, 1, "", 0, path.stat().st_mtime

@@ -121,6 +121,8 @@ def recognise(one: opening.Input, options: Options) -> tuple[Format, str | None]
     raw = one.head
     head = sniff.Head(raw, one.name, path=one.path)
     wrapper = None
+    if not head.raw and one.cut is not None:
+        raise LogFormatError(f"{one.name}: nothing can be read: {one.cut}; expected a DNS log")
     if not head.raw.strip(b"\0"):
         raise sniff.unknown(head, {})
     if options.format != "auto":
