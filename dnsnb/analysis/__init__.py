@@ -14,10 +14,11 @@ from dnsnb.analysis.domains import domains, leaks, name_features
 from dnsnb.analysis.exposure import ecs
 from dnsnb.analysis.fast_flux import fast_flux
 from dnsnb.analysis.flows import flow
+from dnsnb.analysis.homoglyphs import homoglyphs
 from dnsnb.analysis.hunt import hunt
 from dnsnb.analysis.latency import latency
 from dnsnb.analysis.live import TWINS, live
-from dnsnb.analysis.lookalikes import homoglyphs, lookalikes
+from dnsnb.analysis.lookalikes import lookalikes
 from dnsnb.analysis.memory import cache_hits, effective_ttl
 from dnsnb.analysis.newly_seen import newly_seen
 from dnsnb.analysis.nonexistent import nxdomain, search_suffixes

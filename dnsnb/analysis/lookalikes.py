@@ -1,11 +1,10 @@
-"""Domains that look like others: one slip of the finger or one bit away, or written with letters of another script.
+"""Domains that look like others: one slip of the finger or one bit away. Other scripts: homoglyphs.py.
 
 Every variant of the known names is made once and looked up; nothing is compared with everything.
 """
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable, Iterator
 from functools import cache
 from typing import Any
@@ -49,12 +48,6 @@ _ORDER = (
     "insertion",
     "replacement",
 )
-#: joiners are seen in some scripts' words; all else that has no shape of its own hides or turns what stands around it
-_JOINERS = "\u200c\u200d"
-_SHAPELESS = {"Cc", "Cf", "Cs", "Zs", "Zl", "Zp"}
-_SAME = str.maketrans("i10", "llo")
-#: scripts that are written together (UTS 39, "highly restrictive")
-_TOGETHER = ({"LATIN", "HAN", "HIRAGANA", "KATAKANA"}, {"LATIN", "HAN", "BOPOMOFO"}, {"LATIN", "HAN", "HANGUL"})
 
 
 def lookalikes(frame: Any, of: Iterable[str] = KNOWN, n: int | None = 50, *, shortest: int = 5) -> Result:
@@ -71,7 +64,7 @@ def lookalikes(frame: Any, of: Iterable[str] = KNOWN, n: int | None = 50, *, sho
     >>> lookalikes(frame)[["like", "how"]].values.tolist()
     [['google.com', 'transposition'], ['paypal.com', 'tld swap'], ['microsoft.com', 'look']]
     """
-    known = _domains(of)
+    known = domains_of(of)
     groups, found = _registered(frame)
     variants = _variants(known, shortest)
     like: dict[str, tuple[str, str]] = {}
@@ -91,84 +84,7 @@ def lookalikes(frame: Any, of: Iterable[str] = KNOWN, n: int | None = 50, *, sho
     return result(best, "lookalikes", read_as, _chart(), of=len(known), n=n, shortest=shortest)
 
 
-def homoglyphs(frame: Any, of: Iterable[str] = KNOWN, n: int | None = 50) -> Result:
-    """Return the internationalised domains (A-labels, RFC 5891) with what they show and what they could be taken for.
-
-    `shown` is the domain in Unicode, `scripts` those it is written in, `verdict` "homoglyph" when its skeleton (UTS 39:
-    each letter by the one it looks like) is that of a known domain or of another domain in the frame, which stands in
-    `like`; else "mixed scripts" when they are not written together anywhere, "undecodable", or nothing.
-
-    >>> import pandas as pd
-    >>> frame = pd.DataFrame({"client": ["a", "a"], "qname": ["xn--pple-43d.com", "xn--bcher-kva.example"]})
-    >>> homoglyphs(frame)[["shown", "like", "verdict"]].fillna("").values.tolist()
-    [['аpple.com', 'apple.com', 'homoglyph'], ['bücher.example', '', '']]
-    """
-    groups, found = _registered(frame)
-    ascii_names = [*sorted((d for d in found if not d.startswith("xn--")), reverse=True), *sorted(_domains(of))]
-    plain = {skeleton(domain.partition(".")[0]): domain for domain in ascii_names}
-    told: dict[str, tuple[str, str | None, str, str]] = {}
-    for domain in found:
-        if domain.startswith("xn--"):
-            told[domain] = _shown(domain, plain)
-    best = _listed(groups, {domain: (shown, verdict) for domain, (shown, _, _, verdict) in told.items()}, None)
-    best = best.rename(columns={"like": "shown", "how": "verdict"})
-    best.insert(2, "like", pd.Series([told[d][1] for d in best["domain"]], dtype="str"))
-    best.insert(3, "scripts", pd.Series([told[d][2] for d in best["domain"]], dtype="str"))
-    best = best.sort_values("verdict", key=lambda v: v.eq(""), kind="stable", ignore_index=True)
-    sure = int(best["verdict"].eq("homoglyph").sum())
-    read_as = f"{len(best):,} internationalised domains, {sure:,} of them look like another"
-    return result(best.head(len(best) if n is None else n), "homoglyphs", read_as, None, n=n)
-
-
-def skeleton(text: str) -> str:
-    """Return a text with each letter replaced by the ASCII letter that it looks like (after UTS 39 section 4).
-
-    What is hardly told apart in lower case is one letter here: i, 1 and l are "l", 0 and o are "o". What can't be seen
-    is left out.
-
-    >>> skeleton("раураӏ") == skeleton("paypal")
-    True
-    """
-    decomposed = unicodedata.normalize("NFD", text.casefold())
-    plain = (c for c in decomposed if not unicodedata.combining(c) and unicodedata.category(c) != "Cf")
-    return "".join(letter if letter.isascii() else _prototype(letter) for letter in plain).translate(_SAME)
-
-
-@cache
-def _prototype(letter: str) -> str:
-    from confusable_homoglyphs import confusables
-
-    for other in confusables.confusables_data.get(letter, []):
-        text = str(other["c"]).casefold()
-        if text.isascii() and text.isalnum():
-            return text
-    return letter
-
-
-@cache
-def _script(letter: str) -> str:
-    from confusable_homoglyphs import categories
-
-    return str(categories.alias(letter)) if categories.alias(letter) not in ("COMMON", "INHERITED") else ""
-
-
-def _shown(domain: str, plain: dict[str, str]) -> tuple[str, str | None, str, str]:
-    """Return what an A-label domain shows, whom it is like, its scripts, and the verdict."""
-    label, _, rest = domain.partition(".")
-    try:
-        text = label.removeprefix("xn--").encode("ascii").decode("punycode")
-    except (UnicodeError, ValueError):
-        return domain, None, "", "undecodable"
-    if not text or any(unicodedata.category(c) in _SHAPELESS and c not in _JOINERS for c in text):
-        return domain, None, "", "undecodable"  # lone surrogates, turned directions, line ends: never shown
-    scripts = sorted({script for letter in text if (script := _script(letter))})
-    like = plain.get(skeleton(text))
-    mixed = len(scripts) > 1 and not any(set(scripts) <= together for together in _TOGETHER)
-    verdict = "homoglyph" if like else "mixed scripts" if mixed else ""
-    return f"{text}.{rest}", like, " ".join(s.capitalize() for s in scripts), verdict
-
-
-def _domains(of: Iterable[str]) -> set[str]:
+def domains_of(of: Iterable[str]) -> set[str]:
     if isinstance(of, str):
         raise TypeError(f"of: {of!r}: must be several domains, such as [{of!r}]")
     given = [name.strip(". ").lower() for name in of]

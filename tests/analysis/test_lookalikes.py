@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dnsnb import analysis
-from dnsnb.analysis.lookalikes import skeleton
+from dnsnb.analysis.homoglyphs import decoded, skeleton
 
 
 def asked(*qnames: str) -> pd.DataFrame:
@@ -107,6 +107,52 @@ def test_a_homoglyph_of_what_is_asked_beside_it() -> None:
 def test_any_text_has_a_skeleton(text: str) -> None:
     assert isinstance(skeleton(text), str)
     assert skeleton("раура1") == skeleton("paypal")
+
+
+def puny(name: str) -> str:
+    labels = (label if label.isascii() else f"xn--{label.encode('punycode').decode()}" for label in name.split("."))
+    return ".".join(labels)
+
+
+@pytest.mark.parametrize(
+    ("asked_for", "shown", "like"),
+    [
+        # the known name whole before somebody's domain, its label alone, and with a suffix of two labels
+        ("p\u0430ypal.com.evil.example", "p\u0430ypal.com.evil.example", "paypal.com"),
+        ("www.p\u0430ypal.evil.example", "p\u0430ypal.evil.example", "paypal.com"),
+        ("b\u0430rclays.co.uk.a.evil.example", "b\u0430rclays.co.uk.a.evil.example", "barclays.co.uk"),
+        # short ones only with their suffix
+        ("\u0456ng.com.evil.example", "\u0456ng.com.evil.example", "ing.com"),
+        ("v\u00edsa.evil.example", None, None),
+        # somebody's own name before his own, and nobody's
+        ("m\u00fcnchen.munchen.example", None, None),
+        ("b\u00fccher.shop.example", None, None),
+        # the registered domain itself; its suffix is shown as well
+        ("www.\u0430pple.\u0440\u0444", "\u0430pple.\u0440\u0444", "apple.com"),
+    ],
+)
+def test_every_label_is_looked_at(asked_for: str, shown: str | None, like: str | None) -> None:
+    for qname in (puny(asked_for), f"{puny(asked_for).upper()}."):
+        found = analysis.homoglyphs(asked(qname, "www.plain.example"))
+        assert found[["shown", "like", "verdict"]].values.tolist() == ([[shown, like, "homoglyph"]] if like else [])
+
+
+def test_the_worst_label_is_told_and_counted_once() -> None:
+    evil = puny("p\u0430ypal.com.evil.example")
+    frame = asked(evil, f"login.{evil}", puny("\u0430b\u03b2.evil.example"), "xn--99999999.evil.example")
+    found = analysis.homoglyphs(frame)
+    assert found["domain"].tolist() == ["evil.example"] * 3
+    assert found["verdict"].tolist() == ["homoglyph", "mixed scripts", "undecodable"]
+    assert found[["queries", "names"]].values.tolist() == [[2, 2], [1, 1], [1, 1]]
+
+
+@pytest.mark.parametrize(
+    "label",
+    ["xn--paypal-", "xn--", "xn---", "xn--99999999999", "xn--" + "9" * 59, "xn--a\\.b-cva", "paypal", "xn--\u00e9"]
+    + [puny(f"com{sign}evil") for sign in "\u2044\u2215\u3002\uff0e\uff0f\u2024"],
+)
+def test_what_is_no_a_label_or_would_deceive_is_not_decoded(label: str) -> None:
+    assert decoded(label) is None
 
 
 @settings(max_examples=8)
