@@ -141,6 +141,8 @@ class Joiner:
                 size = int(total.max(initial=0)) + 1
             total = total * width + part
             size *= width
+        if size < (1 << 62) // (len(table) + 1):  # a code times a place in the table still fits: see `_first_after`
+            return total
         return np.unique(total, return_inverse=True)[1].astype(np.int64)
 
     def _laid_over(self, table: pa.Table, rows: Ints, found: dict[int, Ints], times: Ints) -> pa.Table:
