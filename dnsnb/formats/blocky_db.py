@@ -32,10 +32,13 @@ def read(one: Input, context: Context) -> Iterator[pa.Table]:
         made, numbers = [], []
         for number, when, client, name, took, reason, kind, qtype, question, answer, rcode in rows:
             fields = [when, client, name, took if took is not None else 0, reason, question, answer, rcode, kind, qtype]
-            row = reader.row([str("" if f is None else f) for f in fields])
-            if row is not None:
-                made.append(row)
-                numbers.append(int(number))
+            texts = [str("" if f is None else f) for f in fields]
+            row = reader.row(texts)
+            if row is None:
+                context.skip_count("not a query", 1, [(context.source, int(number), " ".join(texts))])
+                continue
+            made.append(row)
+            numbers.append(int(number))
         table = rowtables.table(made, numbers, context)
         if table is not None:
             yield table

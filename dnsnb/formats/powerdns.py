@@ -18,7 +18,7 @@ from dnsnb.formats.patterns import Line, PatternReader
 from dnsnb.formats.sniff import Head
 
 _STAMP = (
-    r"^(?:(?P<time_syslog>[^\s\d]{3,4} +\d+ \d\d:\d\d:\d\d) )?(?:\S+ )?(?:pdns\S*?(?:\[\d+\])?: "
+    r"^(?:(?P<time_syslog>[^\s\d]{3,5} +\d+ \d\d:\d\d:\d\d) )?(?:\S+ )?(?:pdns\S*?(?:\[\d+\])?: "
     r")?(?:[A-Z][a-z]{2} \d\d \d\d:\d\d:\d\d )?"
 )
 _FROM = r"(?P<client>\[[^\]]+\]|[0-9.]+|[0-9a-fA-F:]+):(?P<client_port>\d+)"
@@ -44,8 +44,9 @@ _LINES = (
     Line(r'^.*?msg="Question" .*?subsystem="syncres".*$', QUERY, "structured-question"),
     Line(r'^.*?msg="Answer" .*?subsystem="syncres".*$', RESPONSE, "structured-answer"),
     Line(
-        _STAMP + r"Remote (?P<client>\S+) wants '(?P<qname>.*)\|(?P<qtype>[^'|]+)', do = (?P<do>\d), bufsize = \d+(?: "
-        r"\(\d+\))?(?:: (?P<reason>.*))?$",
+        _STAMP
+        + r"Remote (?:\S+<-)?(?P<client>\S+) wants '(?P<qname>.*)\|(?P<qtype>[^'|]+)', do = (?P<do>\d), "
+        r"bufsize = \d+(?: \(\d+\))?(?:: (?P<reason>.*))?$",
         QUERY,
         "wants",
     ),

@@ -60,7 +60,7 @@ class Reader(ObjectReader):
             and dns.get("rdata") is not None
         ):
             qtype = None if dns.get("rrtype") != "CNAME" else qtype
-        client, port, server = self._ends(item, answer)
+        client, port, server = self._ends(item, answer and dns.get("version") == 3)
         flags = _number(dns.get("flags"))
         records = [r for r in dns.get("answers") or [] if isinstance(r, dict)]
         answers = [_data(r) for r in records]
@@ -98,14 +98,14 @@ class Reader(ObjectReader):
             "event": "answer" if answer else "query",
         }
 
-    def _ends(self, item: dict[str, Any], answer: bool) -> tuple[Any, Any, Any]:
+    def _ends(self, item: dict[str, Any], swapped: bool) -> tuple[Any, Any, Any]:
         source = item.get("src_ip"), item.get("src_port"), item.get("dest_ip")
         target = item.get("dest_ip"), item.get("dest_port"), item.get("src_ip")
         if item.get("dest_port") in (53, 5355) and item.get("src_port") != item.get("dest_port"):
             return source
         if item.get("src_port") in (53, 5355) and item.get("src_port") != item.get("dest_port"):
             return target
-        return target if answer and item.get("dns", {}).get("version") == 3 else source
+        return target if swapped else source
 
 
 def _number(text: Any) -> int | None:

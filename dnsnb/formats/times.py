@@ -50,9 +50,19 @@ MONTHS |= {
     "set": 9,
     "ott": 10,
     "maa": 3,
+    "mrt": 3,
+    "maj": 5,
+    "juil": 7,
+    "des": 12,
     "mei": 5,
     "out": 10,
 }
+
+
+def month_of(word: str) -> int:
+    """Return the number of a month that is written short, in English or another language of `MONTHS`; -1 for none."""
+    text = word.lower().rstrip(".")
+    return MONTHS.get(text[:4], MONTHS.get(text[:3], -1))
 
 
 class Clock:
@@ -143,9 +153,9 @@ class Clock:
         if self.year is not None:
             year = self.year
         else:
-            now = dt.datetime.fromtimestamp(self.modified, dt.UTC) + dt.timedelta(days=1)
+            now = dt.datetime.fromtimestamp(self.modified, dt.UTC) + dt.timedelta(hours=14)  # in the easternmost zone
             year = now.year
-            if (month, day) > (now.month, now.day):
+            if (month, day, second) > (now.month, now.day, now.hour * 3600 + now.minute * 60 + now.second):
                 year -= 1
             if (month, day) == (2, 29):
                 while not _leap(year):

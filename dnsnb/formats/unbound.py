@@ -19,7 +19,7 @@ from dnsnb.formats.patterns import Line, PatternReader
 from dnsnb.formats.sniff import Head
 
 _STAMP = (
-    r"^(?:\[(?P<time_epoch>\d{9,11}(?:\.\d+)?)\] |(?P<time_syslog>[^\s\d\[]{3,4} +\d+ \d\d:\d\d:\d\d) |"
+    r"^(?:\[(?P<time_epoch>\d{9,11}(?:\.\d+)?)\] |(?P<time_syslog>[^\s\d\[]{3,5} +\d+ \d\d:\d\d:\d\d) |"
     r"(?P<time_iso>\d{4}-\d\d-\d\dT\S+) )?"
     r"(?:\S*unbound\S*?)?(?:\[\d+:[0-9a-f]+\]) "
 )

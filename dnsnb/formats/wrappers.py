@@ -19,7 +19,7 @@ from dnsnb.formats.lines import Block, extract
 from dnsnb.formats.times import Clock
 
 _SYSLOG = (
-    r"^(?:<\d{1,3}>)?(?P<mon>[^\s\d]{3,4}) +(?P<day>\d\d?) (?P<h>\d\d):(?P<m>\d\d):(?P<s>\d\d)(?:\.(?P<f>\d{1,6})\d*)? "
+    r"^(?:<\d{1,3}>)?(?P<mon>[^\s\d]{3,5}) +(?P<day>\d\d?) (?P<h>\d\d):(?P<m>\d\d):(?P<s>\d\d)(?:\.(?P<f>\d{1,6})\d*)? "
     r"(?:\S+ )?(?P<prog>[A-Za-z_][\w./-]*)(?:\[\d+\])?: (?P<msg>.*)$"
 )
 _SYSLOG_ISO = (
@@ -192,7 +192,7 @@ def _rejoined(
 def months(values: pa.Array) -> Any:
     """Return month numbers of three-letter names, in English or the other languages of `times.MONTHS`; -1 for none."""
     coded = values.dictionary_encode()
-    table = np.array([times.MONTHS.get(t.lower()[:3], -1) for t in coded.dictionary.to_pylist()] or [-1], np.int64)
+    table = np.array([times.month_of(t) for t in coded.dictionary.to_pylist()] or [-1], np.int64)
     return table[coded.indices.to_numpy(zero_copy_only=False)]
 
 

@@ -35,6 +35,7 @@ def test_the_year_turns_within_a_file() -> None:
         ("2026-03-01", "Mar  5", 2025),
         ("2026-01-02", "Dec 30", 2025),
         ("2025-06-01", "Feb 29", 2024),
+        ("2025-12-31", "Jan  1", 2025),
     ],
 )
 def test_the_year_is_inferred_from_the_files_time(tmp_path: Path, modified: str, first: str, year: int) -> None:
