@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import struct
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -113,26 +113,27 @@ class Reader:
             self.context.report.note(f"link type {self._link} is not one we know; its packets can't be read")
         return 24
 
-    def _records(self, data: bytes, at: int) -> tuple[list[int], list[int], Any, Any, int, bool]:
-        order: Literal["little", "big"] = "little" if self._order == "<" else "big"
+    def _records(self, data: bytes, at: int) -> tuple[Any, Any, Any, Any, int, bool]:
         heads: list[int] = []
-        ends: list[int] = []
-        size, broken = len(data), False
-        number = int.from_bytes
-        while at + 16 <= size:
-            length = number(data[at + 8 : at + 12], order)
-            end = at + 16 + length
-            if end > size or length > LARGEST:
-                broken = length > LARGEST
-                break
-            heads.append(at)
-            ends.append(end)
-            at = end
+        last, broken = len(data) - 16, False
+        length_at, found = struct.Struct(f"{self._order}8xI").unpack_from, heads.append
+        while at <= last:  # the one loop over all packets: nothing is in it that numpy can do behind it
+            found(at)
+            at += 16 + length_at(data, at)[0]
         places = np.array(heads, np.int64)
-        stamps = np.frombuffer(data, np.uint8)[places[:, None] + np.arange(8)] if heads else np.zeros((0, 8), np.uint8)
+        ends = np.append(places[1:], at) if heads else places
+        large = np.flatnonzero(ends - places - 16 > LARGEST)
+        if len(large) or at > len(data):
+            broken = len(large) > 0
+            whole = int(large[0]) if broken else len(places) - 1
+            at = int(places[whole])
+            places, ends = places[:whole], ends[:whole]
+        stamps = (
+            np.frombuffer(data, np.uint8)[places[:, None] + np.arange(8)] if len(places) else np.zeros((0, 8), np.uint8)
+        )
         words = np.ascontiguousarray(stamps).view(self._order + "u4").reshape(-1, 2).astype(np.int64)
         micros = words[:, 0] * 1_000_000 + words[:, 1] // (1000 // self._nanos)
-        return (places + 16).tolist(), ends, micros, np.full(len(ends), self._link), at, broken
+        return places + 16, ends, micros, np.full(len(ends), self._link), at, broken
 
     def _blocks(self, data: bytes, at: int) -> tuple[list[int], list[int], Any, Any, int, bool]:
         starts, ends, times, links = [], [], [], []
@@ -183,8 +184,8 @@ class Reader:
             at += 4 + (length + 3) // 4 * 4
         return link, unit
 
-    def _events(self, data: bytes, starts_: list[int], ends_: list[int], times: Any, links: Any) -> Any:
-        if not starts_:
+    def _events(self, data: bytes, starts_: Any, ends_: Any, times: Any, links: Any) -> Any:
+        if not len(starts_):
             return None
         starts, ends = np.array(starts_, np.int64), np.array(ends_, np.int64)
         data += bytes(PAD)
