@@ -81,7 +81,7 @@ def read(one: Input, context: Context) -> Iterator[pa.Table]:
             else:
                 yield from _plain(connection, source, have, None, None)
         except (sqlite3.Error, UnicodeDecodeError) as error:
-            context.report.note(f"the database is damaged or was cut off; what could be read was read ({error})")
+            context.report.note(f"the database is damaged, cut off or locked; what could be read was read ({error})")
             context.skip_count("rows that lie behind the damage", 1)
         finally:
             connection.close()
