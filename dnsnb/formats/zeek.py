@@ -230,8 +230,11 @@ def _vector(column: pa.Array, layout: _Layout) -> pa.Array:
     return lists
 
 
-def rows_of(zeek: dict[str, Any], numbers: Any) -> pa.Table:
-    """Return Zeek's columns (typed, vectors as lists) as the frame's."""
+def rows_of(zeek: dict[str, Any], numbers: Any, doubled: bool = True) -> pa.Table:
+    r"""Return Zeek's columns (typed, vectors as lists) as the frame's.
+
+    `doubled`: a backslash is written as two, as in tabs (JSON has it as it is); one alone is older than that.
+    """
     count = len(numbers)
     ts, rtt = zeek.get("ts"), zeek.get("rtt")
     raw: dict[str, Any] = {
@@ -242,7 +245,7 @@ def rows_of(zeek: dict[str, Any], numbers: Any) -> pa.Table:
         "transport": zeek.get("proto"),
         "dns_id": zeek.get("trans_id"),
         "uid": zeek.get("uid"),
-        "qname": zeek.get("query"),
+        "qname": _name(zeek.get("query"), doubled),
         "id": pa.array(numbers),
         "event": "query",
     }
@@ -259,10 +262,21 @@ def rows_of(zeek: dict[str, Any], numbers: Any) -> pa.Table:
         raw["flags"] = _flags(zeek, answered)
         raw["status"] = columns.mapped(raw["rcode"], lambda r: "refused" if r == "REFUSED" else "unknown")
     if "answers" in zeek:
-        raw["answers"] = _unescaped(zeek["answers"])
+        raw["answers"] = _unescaped(zeek["answers"], doubled)
     if "TTLs" in zeek:
         raw["ttl"] = smallest(zeek["TTLs"])
     return columns.build({k: v for k, v in raw.items() if v is not None}, count)
+
+
+def _name(query: Any, doubled: bool) -> Any:
+    if query is not None and not doubled:  # JSON has "" for the root: this is a name that was asked
+        query = pc.if_else(pc.equal(query, "(empty)"), "\\(empty\\)", query)
+    if query is None or not pc.any(pc.match_substring(query, "\\"), min_count=0).as_py():
+        return query
+    return columns.plain(query, (lambda t: _LONE.sub(r"\1\\\\", t)) if doubled else columns.unescaped)
+
+
+_LONE = re.compile(r"(?<!\\)((?:\\\\)*)\\(?![\\]|x[0-9a-fA-F]{2})")
 
 
 def _time(ts: Any, count: int) -> Any:
@@ -319,22 +333,33 @@ def smallest(lists: Any) -> pa.Array:
     return pa.array(np.where(good, out, 0).astype(np.int32), mask=~good)
 
 
-def unescape(text: str) -> str:
-    r"""Return Zeek's ``\xHH`` as characters; those that are not printable ASCII stay escaped, as ``\DDD``."""
+def unescape(text: str, doubled: bool = True) -> str:
+    r"""Return Zeek's ``\xHH`` as text: UTF-8 where all of it is, else, and where not printable, as ``\DDD``."""
+    raw = (_DOUBLED if doubled else _ESCAPE).sub(lambda m: bytes([int(m[1], 16)]) if m[1] else b"\\", text.encode())
+    try:
+        characters = [c.encode() for c in raw.decode()]
+    except UnicodeDecodeError:
+        characters = [bytes([c]) for c in raw]
+    return "".join(
+        c.decode() if c == b"\t" or ((len(c) > 1 or c.isascii()) and c.decode().isprintable()) else _decimal(c)
+        for c in characters
+    )
 
-    def char(match: re.Match[str]) -> str:
-        code = int(match[1], 16)
-        return chr(code) if 32 <= code < 127 or code == 9 else f"\\{code:03d}"
 
-    return re.sub(r"\\x([0-9a-fA-F]{2})", char, text)
+def _decimal(octets: bytes) -> str:
+    return "".join(f"\\{c:03d}" for c in octets)
 
 
-def _unescaped(lists: Any) -> pa.Array:
+_ESCAPE = re.compile(rb"\\x([0-9a-fA-F]{2})")
+_DOUBLED = re.compile(rb"\\(?:x([0-9a-fA-F]{2})|\\)")
+
+
+def _unescaped(lists: Any, doubled: bool) -> pa.Array:
     lists = _one(lists)
     flat = lists.flatten()
-    if not pc.any(pc.match_substring(flat, "\\x"), min_count=0).as_py():
+    if not pc.any(pc.match_substring(flat, "\\"), min_count=0).as_py():
         return lists
-    flat = columns.plain(flat, unescape)
+    flat = columns.plain(flat, partial(unescape, doubled=doubled))
     lengths = pc.list_value_length(lists)
     offsets = np.concatenate([[0], np.cumsum(lengths.fill_null(0).to_numpy(zero_copy_only=False))]).astype(np.int32)
     mask = lengths.is_null()

@@ -53,7 +53,8 @@ def nlnet(labels: tuple[bytes, ...]) -> str:
 
 
 def zeek(labels: tuple[bytes, ...]) -> str:
-    return "".join(chr(c) if 32 <= c < 127 and c != 92 else f"\\x{c:02x}" for c in b".".join(labels))
+    shown = {92: "\\\\"}
+    return "".join(shown.get(c, chr(c) if 32 <= c < 127 else f"\\x{c:02x}") for c in b".".join(labels))
 
 
 def suricata(labels: tuple[bytes, ...]) -> str:
@@ -89,7 +90,7 @@ SPELLINGS: dict[str, Callable[[tuple[bytes, ...]], str]] = {
     "dnsdist": powerdns,
     "route53": isc,
     "zeek": lambda x: zeek(x) or "(empty)",
-    "zeek-json": zeek,
+    "zeek-json": suricata,
     "suricata": suricata,
     "unbound": nlnet,
     "dnsmasq": dnsmasq,
@@ -98,7 +99,8 @@ SPELLINGS: dict[str, Callable[[tuple[bytes, ...]], str]] = {
 LINES = dict(line.split("\t", 1) for line in (DATA / "writers.txt").read_text(encoding="utf-8").splitlines())
 #: A dot in a label is written like one between labels: nobody can tell, and there is nothing to mark.
 UNTOLD = {(writer, "dot in a label") for writer in ("zeek", "zeek-json", "suricata", "dnsmasq")} | {
-    ("suricata", "what looks like an escape")
+    ("suricata", "what looks like an escape"),
+    ("zeek-json", "what looks like an escape"),
 }
 LOSSY = {("windows", "what looks like an escape"), ("windows", "nul")}
 
