@@ -270,7 +270,7 @@ def rows_of(zeek: dict[str, Any], numbers: Any, doubled: bool = True) -> pa.Tabl
 
 def _name(query: Any, doubled: bool) -> Any:
     if query is not None and not doubled:  # JSON has "" for the root: this is a name that was asked
-        query = pc.if_else(pc.equal(query, "(empty)"), "\\(empty\\)", query)
+        query = pc.if_else(pc.equal(query, "(empty)"), "\\x28empty)", query)
     if query is None or not pc.any(pc.match_substring(query, "\\"), min_count=0).as_py():
         return query
     return columns.plain(query, (lambda t: _LONE.sub(r"\1\\\\", t)) if doubled else columns.unescaped)
