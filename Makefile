@@ -37,11 +37,11 @@ check: $(READY)  ## the one gate: ruff, format, types, tests
 test-plain: $(READY)  ## run the tests with every fast path off: the same results
 	DNSNB_PLAIN=1 $(BIN)/python -m pytest
 
-drill: $(READY)  ## kill -9 a server that writes, 50 times over; flood the view; 50 stalled readers for a minute
+drill: $(READY)  ## kill -9 a server that writes, 50 times over; flood the view; 50 stalled readers for a minute; 70,000 in flight; a million rules under load
 	DRILL=50 $(BIN)/python -m pytest -q tests/server/test_kill.py
 	DRILL=1 $(BIN)/python -m pytest -q -s tests/browser/test_lab.py -k twenty_thousand
 	DRILL=1 $(BIN)/python -m pytest -q -s tests/flows/test_stalled_readers.py
-	DRILL=1 $(BIN)/python -m pytest -q tests/server/test_behaviours_kept.py -k in_flight
+	DRILL=1 $(BIN)/python -m pytest -q tests/server/test_behaviours_kept.py tests/server/test_behaviours_policy.py -k "in_flight or large_list"
 
 demo: $(READY)  ## the main job in a terminal: SECONDS=60 of traffic, a live summary, the frame
 	$(BIN)/dnsnb demo --seconds $(SECONDS)

@@ -64,6 +64,7 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
     add("--config", metavar="FILE", help="TOML file with settings")
     add("--dns", metavar="HOST:PORT", help="answer DNS here (default 127.0.0.1:0; port 0 picks a free one)")
     add("--http", metavar="HOST:PORT", help="API and event stream here (default 127.0.0.1:0)")
+    add("--tls-http", action="store_true", default=None, help="the API by HTTPS; self-made certificate if none is set")
     add(
         "--upstream",
         action="append",
@@ -101,6 +102,7 @@ def settings_from(arguments: argparse.Namespace) -> tuple[Any, Any]:
     given: dict[str, Any] = {
         "dns": arguments.dns,
         "http": arguments.http,
+        "tls_http": arguments.tls_http,
         "upstreams": arguments.upstream,
         "blacklist": arguments.blacklist,
         "whitelist": arguments.whitelist,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from dnsnb.server.server import Server
 
 MAX_PAGE = 10_000
+STALL_SECONDS = 30.0  # for a piece of an export to be taken
 ZIP = "application/zip"
 
 
@@ -39,23 +41,39 @@ async def export_log(server: Server, request: web.Request) -> web.StreamResponse
     only(request, "format", "guard", *FILTERS)
     form = export_format(request.query.get("format", "csv"))
     guard = read_choice(request, "guard", ("1", "0")) == "1"
-    rows = server.storage.rows(_query(server, request))
-    first = await anext(rows, None)  # an error comes before the first byte
-    response = web.StreamResponse(
-        headers={
-            "Content-Type": form.content_type,
-            "Content-Disposition": f'attachment; filename="queries.{form.suffix}"',
-        }
-    )
-    await response.prepare(request)
-    writer = await asyncio.to_thread(form.make, guard)
-    if first is not None:
-        await response.write(await asyncio.to_thread(writer.add, first))
-        async for columns in rows:
-            await response.write(await asyncio.to_thread(writer.add, columns))
-    await response.write(await asyncio.to_thread(writer.end))
-    await response.write_eof()
+    async with contextlib.aclosing(server.storage.rows(_query(server, request))) as rows:
+        first = await anext(rows, None)  # an error comes before the first byte
+        response = web.StreamResponse(
+            headers={
+                "Content-Type": form.content_type,
+                "Content-Disposition": f'attachment; filename="queries.{form.suffix}"',
+            }
+        )
+        await response.prepare(request)
+        writer = await asyncio.to_thread(form.make, guard)
+        try:
+            if first is not None:
+                await _write(response, await asyncio.to_thread(writer.add, first))
+                async for columns in rows:
+                    await _write(response, await asyncio.to_thread(writer.add, columns))
+            await _write(response, await asyncio.to_thread(writer.end))
+            await response.write_eof()
+        except TimeoutError:  # who asks and does not read would hold its place in the log for ever
+            _cut(request)
+        except Exception:
+            _cut(request)  # what is not whole must not look as if it were
+            raise
     return response
+
+
+def _cut(request: web.Request) -> None:
+    if request.transport is not None:
+        request.transport.abort()
+
+
+async def _write(response: web.StreamResponse, data: bytes) -> None:
+    async with asyncio.timeout(STALL_SECONDS):
+        await response.write(data)
 
 
 async def get_config(server: Server, request: web.Request) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Any, TypeVar
 
 from dnsnb import schema
@@ -237,7 +237,7 @@ class Storage:
         async with self._log_lock:
             return await self._use("log", read)
 
-    async def rows(self, wanted: Selection | None = None) -> AsyncIterator[schema.Columns]:
+    async def rows(self, wanted: Selection | None = None) -> AsyncGenerator[schema.Columns]:
         """Yield all rows that are there now, oldest first; the driver is free between the chunks."""
         if not self.drivers.log.readable:
             name = self.drivers.log.name

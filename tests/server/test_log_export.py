@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import csv
 import io
 import json
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 
 import dnsnb
 from dnsnb import schema
 from dnsnb.dns.journal import LogBatch
 from dnsnb.errors import CommandError
+from dnsnb.server import log_routes
 from dnsnb.server.logexport import EXPORTS, export_format, guarded
 
 HOSTILE = ["=cmd|' /C calc'!A0.example", "+1.example", "-1.example", "@sum.example", "\\009x.example", 'a"b,c.example']
@@ -117,3 +122,39 @@ def test_a_session_exports_and_reads_its_log(driver: str, tmp_path: Path) -> Non
         with pytest.raises(CommandError) as error:
             client.export_log(tmp_path / "none.csv")
         assert error.value.setting == "log_driver"
+
+
+async def test_an_export_that_fails_is_cut_off(api: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def broken(_wanted: object) -> AsyncIterator[schema.Columns]:
+        yield rows(0, ["one.example"])
+        raise OSError("the disk is gone")
+
+    monkeypatch.setattr(api.server.storage, "rows", broken)
+    with pytest.raises(aiohttp.ClientError):
+        await api.call("GET", "/api/dns/log/export")
+
+
+async def test_who_does_not_read_its_export_is_cut_off(api: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log_routes, "STALL_SECONDS", 0.1)
+    gone = asyncio.Event()
+
+    async def without_end(_wanted: object) -> AsyncIterator[schema.Columns]:
+        try:
+            for _ in range(100_000):  # more than all buffers on the way take
+                yield rows(0, ["n.example" * 20] * 1000)
+        finally:
+            gone.set()
+
+    monkeypatch.setattr(api.server.storage, "rows", without_end)
+    where = api.server.http_url.rpartition("/")[2]
+    reader, writer = await asyncio.open_connection(*where.split(":"), limit=1024)
+    ask = f"GET /api/dns/log/export HTTP/1.1\r\nHost: {where}\r\nAuthorization: Bearer {api.server.token}\r\n\r\n"
+    writer.write(ask.encode())
+    assert b"200" in await reader.readline()
+    async with asyncio.timeout(20):
+        await gone.wait()
+        with contextlib.suppress(ConnectionError):
+            while await reader.read(1 << 20):  # it comes to an end
+                pass
+    writer.transport.abort()
+    await asyncio.sleep(0)  # it closes in the loop's next turn
