@@ -354,6 +354,8 @@ async def test_a_folder_has_one_server(upstream: Upstream, tmp_path: Path) -> No
 @pytest.mark.parametrize("driver", LOG_DRIVERS)
 async def test_what_is_private_is_nowhere(driver: str, upstream: Upstream, tmp_path: Path) -> None:
     async with make(upstream, tmp_path, log_driver=driver, privacy=["pseudonyms", "no-names"]) as server:
+        named = {"clients": [{"name": "Ada's telephone", "addresses": ["127.0.0.1"]}]}
+        assert (await call(server, "POST", "/api/dns/clients", named))[0] == 200
         await ask(server, "secret.example.org", "other.example.org")
         await settled(server, 2)
         columns = (await page(server))["columns"]
@@ -362,6 +364,7 @@ async def test_what_is_private_is_nowhere(driver: str, upstream: Upstream, tmp_p
         assert columns["qtype"] == ["A", "A"]
         assert len(set(columns["client"])) == 1
         assert columns["client"][0] != "127.0.0.1"
+        assert "Ada" not in str(columns)
         newest = server.events.newest()
         assert newest["qname"] == [None, None]
         _, done = await call(server, "PATCH", "/api/dns/config", {"privacy": ["no-clients"]})
@@ -370,6 +373,8 @@ async def test_what_is_private_is_nowhere(driver: str, upstream: Upstream, tmp_p
         await settled(server, 3)
         columns = (await page(server, "limit=1"))["columns"]
         assert (columns["client"], columns["qname"]) == ([None], ["shown.example.org"])
+        assert "Ada" not in str(columns)
+        assert "Ada" not in str(server.events.newest())
     assert not [p for p in files_of(tmp_path) if b"secret" in p.read_bytes()]
 
 
