@@ -56,6 +56,7 @@ class Datagrams:
         self._name = 28 if self._six else 16  # octets of an address
         self._late: _Late | None = None
         self._runs: segments.Runs | None = None
+        self._late_runs: segments.Runs | None = None
 
     def receive(self) -> tuple[list[bytes], list[str]]:
         """Return the queries that wait (none when nothing does) and their askers' addresses."""
@@ -91,8 +92,24 @@ class Datagrams:
         late, lost = self._late, 0
         for start in range(0, len(replies), BATCH):
             part = replies[start : start + BATCH]
-            late.fill(part)
-            lost += self._send_run(late.address, 0, len(part))
+            keys = [(place, len(reply)) for place, reply in part] if self._together and len(part) > 3 else []
+            slots = {key: slot for slot, key in enumerate(dict.fromkeys(keys))}
+            if keys and len(slots) * 4 <= len(keys) * 3 and max(size for _, size in slots) < segments.LARGEST:
+                lost += self._send_late_together([reply for _, reply in part], keys, slots)
+            else:
+                late.fill(part)
+                lost += self._send_run(late.address, 0, len(part))
+        return lost
+
+    def _send_late_together(self, replies: list[bytes], keys: list[Any], slots: dict[Any, int]) -> int:
+        if self._late_runs is None:
+            block, self._late_names = memory(BATCH * NAME)
+            self._late_runs = segments.Runs(self._fd, self._sendmmsg, block, self._name)
+        names, width = self._late_names, self._name
+        for (place, _), slot in slots.items():
+            names[slot * NAME : slot * NAME + width] = place
+        lost = self._late_runs.send(keys, slots, replies)
+        self._together = not self._late_runs.refused
         return lost
 
     def send(self, replies: list[bytes | None]) -> int:
@@ -101,7 +118,7 @@ class Datagrams:
             sizes = [len(reply) for reply in replies if reply]
             keys = self._keys(sizes)
             slots = dict(zip(keys, _SLOTS, strict=False))
-            if len(slots) * 4 <= len(keys) * 3 and max(sizes) < 1000:
+            if len(slots) * 4 <= len(keys) * 3 and max(sizes) < segments.LARGEST:
                 return self._send_together(replies, keys, slots)
         out, lengths = self._out_view, self._out_lengths
         lost = 0

@@ -1,4 +1,4 @@
-"""Replies to one asker through the network stack as one: UDP_SEGMENT (Linux 4.18, generic segmentation offload).
+"""Datagrams of one size to one place through the network stack as one: UDP_SEGMENT (generic segmentation offload).
 
 Knows sockets and their memory only.
 """
@@ -20,6 +20,9 @@ from dnsnb.server.msghdr import BATCH, DONTWAIT, NAME, SIZE, WORDS, headers, mem
 
 SOL_UDP = 17
 UDP_SEGMENT = 103
+ALIKE = 4  # fewer are sent as quickly one by one
+LARGEST = 1000  # octets: so many fit through every way out, and 64 of them into one message
+_SIZE = struct.Struct("=H")
 _CONTROL = struct.Struct("=QiiH6x")  # struct cmsghdr and a 16-bit size, aligned
 
 
@@ -29,6 +32,38 @@ def supported(sock: socket.socket) -> bool:
         sock.getsockopt(SOL_UDP, UDP_SEGMENT)
         return True
     return False
+
+
+def send_alike(sock: socket.socket, messages: Sequence[bytes]) -> tuple[list[bytes], bool]:
+    """Send the messages of which several have the same size over a connected socket, each size as one.
+
+    Returns those that are still to be sent, and whether the system takes messages like this. What no buffer has room
+    for is as lost as it may be on the way.
+    """
+    groups: dict[int, list[bytes]] = {}
+    for message in messages:
+        group = groups.get(len(message))
+        if group is None:
+            groups[len(message)] = [message]
+        else:
+            group.append(message)
+    rest: list[bytes] = []
+    willing = True
+    for size, group in groups.items():
+        if len(group) < ALIKE or size > LARGEST:
+            rest += group
+            continue
+        note = [(SOL_UDP, UDP_SEGMENT, _SIZE.pack(size))]
+        for start in range(0, len(group), BATCH):
+            part = group[start : start + BATCH]
+            try:
+                sock.sendmsg([b"".join(part)], note)
+            except BlockingIOError:
+                continue
+            except OSError as error:  # of an earlier message (ICMP), or no way out takes segments
+                rest += part
+                willing = willing and error.errno == errno.ECONNREFUSED
+    return rest, willing
 
 
 class Runs:

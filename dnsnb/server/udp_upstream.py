@@ -7,7 +7,7 @@ import random
 import socket
 
 from dnsnb.dns.upstream import Done
-from dnsnb.server import mmsg, msghdr
+from dnsnb.server import mmsg, msghdr, segments
 from dnsnb.server.stream_upstream import Ids, StreamUpstream
 
 SOCKETS = 32  # as many ports to guess among; more would make fewer answers come with each wake-up
@@ -37,6 +37,7 @@ class UdpUpstream:
         self._tcp: StreamUpstream | None = None
         self._closed = False
         self.batch = mmsg.Connected() if batches and mmsg.supported() else None
+        self.together = self.batch is not None  # while the system takes many messages as one
         self._sending: _Port | None = None  # takes all questions of this turn of the loop
         self._outgoing: list[bytes] = []
 
@@ -68,8 +69,8 @@ class UdpUpstream:
         port.used += len(messages)
         if len(port.waiting) > MAX_IN_FLIGHT:
             port.forget(self._loop.time())
-        for number, error in port.send(messages):
-            known = port.waiting.pop(messages[number][:2], None)
+        for message, error in port.send(messages):
+            known = port.waiting.pop(message[:2], None)
             if known is not None:
                 known[1](None, f"{self.name}: {error.strerror or error}")
 
@@ -131,6 +132,7 @@ class _Port:
         except OSError:
             self.sock.close()
             raise
+        upstream.together = upstream.together and segments.supported(self.sock)
         loop.add_reader(self.sock, self.on_readable)
 
     def _random_port(self, family: int) -> None:
@@ -142,18 +144,22 @@ class _Port:
             except OSError:
                 continue  # taken: another; in the end the system's choice
 
-    def send(self, messages: list[bytes]) -> list[tuple[int, OSError]]:
-        """Send messages; returns the positions of those that were refused, and why."""
-        if self.upstream.batch is not None and len(messages) > 1:
-            return self.upstream.batch.send(self.sock.fileno(), messages)
+    def send(self, messages: list[bytes]) -> list[tuple[bytes, OSError]]:
+        """Send messages; returns those that were refused, and why."""
+        upstream = self.upstream
+        if upstream.batch is not None and len(messages) > 1:
+            if upstream.together and len(messages) >= segments.ALIKE:
+                messages, upstream.together = segments.send_alike(self.sock, messages)
+            refused = upstream.batch.send(self.sock.fileno(), messages)
+            return [(messages[number], error) for number, error in refused]
         failed = []
-        for number, message in enumerate(messages):
+        for message in messages:
             try:
                 self.sock.send(message)
             except BlockingIOError:
                 break  # as lost as on the way: the next try comes
             except OSError as error:
-                failed.append((number, error))
+                failed.append((message, error))
         return failed
 
     def on_readable(self) -> None:

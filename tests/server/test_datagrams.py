@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -33,7 +34,7 @@ def sockets(host: str) -> Iterator[list[socket.socket]]:
         yield made
 
 
-def exchange(datagrams: mmsg.Datagrams, askers: list[socket.socket], host: str, sizes: list[int]) -> None:
+def exchange(datagrams: mmsg.Datagrams, askers: list[socket.socket], host: str, sizes: list[int], late: bool) -> None:
     """Let askers ask in turns; each reply begins with its question and is as long as told (0: there is none)."""
     wanted: dict[socket.socket, list[bytes]] = {asker: [] for asker in askers}
     replies: dict[bytes, bytes] = {}
@@ -47,7 +48,11 @@ def exchange(datagrams: mmsg.Datagrams, askers: list[socket.socket], host: str, 
     queries, clients = datagrams.receive()
     assert queries == list(replies)
     assert clients == [host] * len(sizes)
-    assert datagrams.send([replies[query] or None for query in queries]) == 0
+    if late:
+        there = [(datagrams.place(number), replies[query]) for number, query in enumerate(queries) if replies[query]]
+        assert datagrams.send_late(there) == 0
+    else:
+        assert datagrams.send([replies[query] or None for query in queries]) == 0
     for asker, expected in wanted.items():
         assert sorted(asker.recv(65535) for _ in expected) == sorted(expected)
         asker.setblocking(False)
@@ -72,11 +77,12 @@ def exchange(datagrams: mmsg.Datagrams, askers: list[socket.socket], host: str, 
     ],
     ids=str,
 )
-def test_every_reply_comes_to_its_asker(sockets: list[socket.socket], host: str, sizes: list[int]) -> None:
+@pytest.mark.parametrize("late", [False, True], ids=["at once", "late"])
+def test_every_reply_comes_to_its_asker(sockets: list[socket.socket], host: str, sizes: list[int], late: bool) -> None:
     datagrams = mmsg.Datagrams(sockets[0])
     for askers in (sockets[1:], sockets[1:2], sockets[2:]):
-        exchange(datagrams, askers, host, sizes)
-    exchange(datagrams, sockets[1:], host, [50])
+        exchange(datagrams, askers, host, sizes, late)
+    exchange(datagrams, sockets[1:], host, [50], late)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1"])
@@ -90,8 +96,29 @@ def test_a_way_out_without_segments_is_left_for_ever(sockets: list[socket.socket
     assert runs.refused
     assert [sockets[1].recv(10) for _ in range(3)] == [b"one", b"two", b"six"]
     datagrams = mmsg.Datagrams(sockets[0])
-    for _ in range(2):
-        exchange(datagrams, sockets[1:], host, [50, 60] * 20)
+    for late in (False, True, False, True):
+        exchange(datagrams, sockets[1:], host, [50, 60] * 20, late)
+    messages = [b"a message of one size"] * 5
+    sockets[1].setsockopt(socket.SOL_SOCKET, SO_NO_CHECK, 1)
+    assert segments.send_alike(sockets[1], messages) == (messages, False)
+
+
+def test_messages_of_one_size_go_out_as_one(sockets: list[socket.socket]) -> None:
+    server, asker, gone, _ = sockets
+    if not segments.supported(server):
+        pytest.skip("UDP_SEGMENT came with Linux 4.18")
+    server.settimeout(10)
+    alike = [b"message %02d" % number for number in range(90)]
+    others = [b"another", b"one", bytes(2000), bytes(2000), bytes(2000), bytes(2000)]
+    rest, willing = segments.send_alike(asker, [*others[:3], *alike, *others[3:]])
+    assert (rest, willing) == (others, True)
+    assert [server.recv(4096) for _ in alike] == alike
+    server.close()
+    assert segments.send_alike(gone, alike[:5]) == ([], True)
+    refusal = select.poll()
+    refusal.register(gone, 0)
+    assert refusal.poll(10_000)  # nobody is there: the next message is refused for this one's sake
+    assert segments.send_alike(gone, alike[:5]) == (alike[:5], True)
 
 
 def address(sock: socket.socket) -> bytes:
