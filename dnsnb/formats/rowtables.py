@@ -100,11 +100,15 @@ class ObjectReader:
             if made is None:
                 other.append(place)
                 continue
-            for one in made if isinstance(made, list) else [made]:
+            for at, one in self.taken(made if isinstance(made, list) else [made], number):
                 rows.append(one)
-                kept.append(number)
+                kept.append(at)
         self.context.skip(self.noise, block, np.isin(np.arange(len(block)), other))
         return table(rows, kept, self.context, block)
+
+    def taken(self, rows: list[Row], number: int) -> list[tuple[int, Row]]:
+        """Return a line's rows with their line numbers; a reader that needs several lines for a row overrides it."""
+        return [(number, row) for row in rows]
 
 
 class DelimitedReader:

@@ -6,14 +6,17 @@ Who the client is, is told by port 53, not by the side: version 3 swaps the addr
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import Any
+
+import pyarrow as pa
 
 from dnsnb.dns import wire
 from dnsnb.formats import columns
 from dnsnb.formats.columns import QUERY, RESPONSE
 from dnsnb.formats.feeding import Context
 from dnsnb.formats.join import Joiner
-from dnsnb.formats.rowtables import ObjectReader, Row
+from dnsnb.formats.rowtables import ObjectReader, Row, table
 from dnsnb.formats.sniff import Head
 
 _BITS = ((0x8000, "qr"), (0x0400, "aa"), (0x0200, "tc"), (0x0100, "rd"), (0x0080, "ra"), (0x0020, "ad"), (0x0010, "cd"))
@@ -35,6 +38,8 @@ class Reader(ObjectReader):
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
+        self._asked: OrderedDict[Any, Any] = OrderedDict()
+        self._open: _Answer | None = None
         self.joiner = Joiner(("uid", "client", "client_port", "dns_id", "qname", "qtype"), 30.0, by_time=True)
 
     def row(self, item: dict[str, Any]) -> Row | list[Row] | None:
@@ -52,14 +57,7 @@ class Reader(ObjectReader):
         name, qtype = queries[0].get("rrname", dns.get("rrname")), queries[0].get("rrtype", dns.get("rrtype"))
         if name is None and "flags" not in dns and "id" not in dns:
             return None
-        if (
-            answer
-            and dns.get("version", 1) == 1
-            and "answers" not in dns
-            and "grouped" not in dns
-            and dns.get("rdata") is not None
-        ):
-            qtype = None if dns.get("rrtype") != "CNAME" else qtype
+        old = answer and dns.get("version", 1) == 1 and "answers" not in dns and "grouped" not in dns
         client, port, server = self._ends(item, answer and dns.get("version") == 3)
         flags = _number(dns.get("flags"))
         records = [r for r in dns.get("answers") or [] if isinstance(r, dict)]
@@ -96,7 +94,39 @@ class Reader(ObjectReader):
             "status": {"SERVFAIL": "failed", "REFUSED": "refused"}.get(str(rcode)) if answer else None,
             "kind": RESPONSE if answer else QUERY,
             "event": "answer" if answer else "query",
+            **({"old": True} if old else {}),
         }
+
+    def taken(self, rows: list[Row], number: int) -> list[tuple[int, Row]]:
+        """Return what is complete: of version 1's answers, a record a line, all lines of an answer become one row."""
+        out: list[tuple[int, Row]] = []
+        for row in rows:
+            key = tuple(row[k] for k in ("uid", "client", "client_port", "dns_id"))
+            if not row.pop("old", False):
+                if row["kind"] == QUERY:
+                    self._asked[key, str(row["qname"]).lower()] = row["qtype"]
+                    if len(self._asked) > ASKED:
+                        self._asked.popitem(last=False)
+                out.append((number, row))
+            elif self.context.events:
+                out.append((number, row))
+            elif self._open is not None and self._open.key == (key, row["time_iso"]):
+                self._open.add(row)
+                self.context.report.aside("further records of an answer", 1)
+            else:
+                out += self._closed()
+                asked = self._asked.get((key, str(row["qname"]).lower()))
+                self._open = _Answer((key, row["time_iso"]), number, row, asked)
+        return out
+
+    def _closed(self) -> list[tuple[int, Row]]:
+        answer, self._open = self._open, None
+        return [] if answer is None else [(answer.number, answer.row)]
+
+    def finish(self) -> pa.Table | None:
+        """Return the last answer, whose end nothing told."""
+        rows = self._closed()
+        return table([row for _, row in rows], [number for number, _ in rows], self.context)
 
     def _ends(self, item: dict[str, Any], swapped: bool) -> tuple[Any, Any, Any]:
         source = item.get("src_ip"), item.get("src_port"), item.get("dest_ip")
@@ -106,6 +136,35 @@ class Reader(ObjectReader):
         if item.get("src_port") in (53, 5355) and item.get("src_port") != item.get("dest_port"):
             return target
         return target if swapped else source
+
+
+ASKED = 100_000
+"""How many questions are remembered, for answers of version 1, which do not say what was asked."""
+
+
+class _Answer:
+    """An answer of version 1 while its records come in: what its CNAMEs lead to belongs to it, its authority not."""
+
+    def __init__(self, key: Any, number: int, row: Row, asked: Any) -> None:
+        self.key, self.number, self.row, self._asked = key, number, row, asked
+        self._chain = {str(row["qname"]).lower()}
+        first, row["answers"], row["ttl"] = dict(row), [], None
+        self.add(first)
+        row["qtype"] = asked or first["qtype"]
+
+    def add(self, record: Row) -> None:
+        """Take a record."""
+        kind = record["qtype"]
+        authority = kind == "SOA" and self._asked not in (None, "SOA")
+        if str(record["qname"]).lower() not in self._chain or authority or not record["answers"]:
+            return
+        if kind == "CNAME":
+            self._chain |= {str(data).lower() for data in record["answers"]}
+        elif self._asked is None:
+            self.row["qtype"] = kind
+        self.row["answers"] += record["answers"]
+        ttls = [t for t in (self.row["ttl"], record["ttl"]) if t is not None]
+        self.row["ttl"] = min(ttls) if ttls else None
 
 
 def _number(text: Any) -> int | None:
