@@ -36,6 +36,7 @@ class Block:
         self.size = len(data)
         self.data = data + b"\0" * PAD
         self.bytes: Ints = np.frombuffer(self.data, np.uint8)
+        self.words: Ints = np.ndarray((len(self.data) - 7,), "<u8", self.data, strides=(1,))
         newlines = np.flatnonzero(self.bytes[: self.size] == 10)
         self.starts: Ints = np.concatenate([np.zeros(1, np.int64), newlines[:-1] + 1])[: len(newlines)]
         self.ends: Ints = newlines - (self.bytes[newlines - 1] == 13) if len(newlines) else newlines
@@ -89,10 +90,15 @@ class Block:
 
     def has(self, literal: bytes, at: Ints) -> Ints:
         """Return whether a literal stands at each position (positions beyond the block: no)."""
-        at = np.clip(at, 0, self.size + PAD - len(literal))
-        hit = np.ones(len(at), bool)
-        for i, octet in enumerate(literal):
-            hit &= self.bytes[at + i] == octet
+        at = np.clip(at, 0, self.size + PAD - max(len(literal), 8))
+        if len(literal) == 1:
+            return self.bytes[at] == literal[0]
+        head = literal[:8]  # one word of eight octets, from wherever it begins, instead of eight octets
+        hit = (self.words[at] & ((1 << 8 * len(head)) - 1)) == int.from_bytes(head, "little")
+        if len(literal) > 8 and hit.any():
+            rest = np.flatnonzero(hit)
+            tail = self.bytes[at[rest, None] + np.arange(8, len(literal))]
+            hit[rest] = (tail == np.frombuffer(literal, np.uint8)[8:]).all(axis=1)
         return hit
 
     def number(self, at: Ints, width: int) -> Ints:
