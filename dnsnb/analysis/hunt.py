@@ -71,7 +71,8 @@ def hunt(frame: Any, *, asn: Any = None, n: int | None = 50, ignore: Iterable[st
     best = found.head(total if n is None else n).reset_index(drop=True)
     counts = best["what"].value_counts()
     said = ", ".join(f"{counts[what]} {what}" for what in KINDS if what in counts) or "nothing"
-    made = result(best, "hunt", f"{said} found; the surest first", None, asn=asn is not None, n=n, ignore=ignore)
+    read_as = f"{said} found; the surest first" if len(best) else "nothing found"
+    made = result(best, "hunt", read_as, None, asn=asn is not None, n=n, ignore=ignore)
     made.attrs["left_out"] = left_out
     return made
 

@@ -28,9 +28,10 @@ MOST_GROUPS = 5_000_000
 def latency(frame: Any, by: str | None = "upstream", answered_by: str = "upstream") -> Result:
     """Return how long answers took, in ms: `count`, `p50`, `p90`, `p95`, `p99`, by a column, "hour" (UTC), or None.
 
-    What upstreams answered and what memory did are apart: `answered_by` is "upstream" or "memory". Those that failed
-    are not timed; their share is `failed` (0-1), and of it those that nobody answered, `timeouts` (no rcode, or EDE 22
-    or 23; in captures also a question that no answer was seen to; null where no row has either).
+    What upstreams answered and what memory did are apart: `answered_by` is "upstream" or "memory". Upstreams that
+    a log doesn't name are one, "unknown". Those that failed are not timed; their share is `failed` (0-1), and of it
+    those that nobody answered, `timeouts` (no rcode, or EDE 22 or 23; in captures also a question that no answer was
+    seen to; null where no row has either).
 
     >>> from dnsnb import simulate
     >>> bool(latency(simulate.frame(hours=0.2))["p50"].gt(0).all())
@@ -91,6 +92,8 @@ def latency_rows(frame: Any, by: str | None, answered_by: str) -> tuple[Any, str
     elif by == "hour":
         rows = with_windows(rows.filter(~nw.col("time").is_null()), HOUR_US, "hour")
         rows = rows.with_columns((nw.col("hour") - nw.col("hour") // 24 * 24).alias("hour"))
+    if key == "upstream" and answered_by == "upstream":  # a capture, or a log that doesn't name it
+        rows = rows.with_columns(nw.col("upstream").cast(nw.String).fill_null("unknown"))
     rows = rows.filter(~nw.col(key).is_null())
     rows = rows.with_columns((nw.col("status") == "failed").cast(nw.Int64).alias("bad"))
     silent, said, lost = nw.lit(0), nw.lit(0), nw.lit(0)
@@ -121,4 +124,6 @@ def latency_result(found: pd.DataFrame, key: str, by: str | None, answered_by: s
     chart = {"kind": "bars", "name": key, "value": "p95"}
     who = "an upstream" if answered_by == "upstream" else "memory"
     read_as = f"milliseconds until {who} answered; failed is the share without a good answer, timeouts without any"
+    if not len(found):
+        read_as = f"no row was answered by {who}, as far as its status and {key} say"
     return result(found, "latency", read_as, chart, by=by, answered_by=answered_by)

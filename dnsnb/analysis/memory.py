@@ -45,6 +45,8 @@ def cache_hits_result(found: pd.DataFrame, every: str | None) -> Result:
     found = found.drop(columns="window")
     chart = {"kind": "lines", "x": "time", "series": ["hit_ratio"], "unit": "hit ratio"} if every else None
     read_as = "the share of the questions for upstreams that memory answered; stale answers apart"
+    if not len(found):
+        read_as = "no row says whether memory or an upstream answered it (status)"
     return result(found, "cache_hits", read_as, chart, every=every)
 
 

@@ -65,7 +65,9 @@ class Result(pd.DataFrame):
 def result(
     frame: pd.DataFrame, analysis: str, read_as: str, chart: dict[str, Any] | None = None, **params: Any
 ) -> Result:
-    """Return a frame as a `Result`."""
+    """Return a frame as a `Result`; of an empty one `read_as` says that there is nothing, where it has no number."""
+    if not len(frame) and not read_as[:1].isdigit() and not read_as.startswith("no"):
+        read_as = f"nothing found: {read_as}"
     made = Result(frame)
     made.attrs = {"analysis": analysis, "params": params, "read_as": read_as, "chart": chart}
     return made

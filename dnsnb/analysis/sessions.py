@@ -48,7 +48,7 @@ def sessions(frame: Any, gap: str = "30min") -> Result:
     named = rows.join(moments.select("client", "at", "session"), on=["client", "at"])
     names = collected(named.group_by(*key).agg(nw.col("qname").n_unique().alias("names")))  # no nulls
     found = found.merge(names, on=key).sort_values(key, ignore_index=True)
-    found["minutes"] = (found["end"] - found["start"]) / 60e6
+    found["minutes"] = ((found["end"] - found["start"]) / 60e6).round(3)
     for name in ("start", "end"):
         found[name] = pd.to_datetime(found[name], unit="us", utc=True).dt.as_unit("us")
     found = found[[*key, "start", "end", "minutes", "queries", "lookups", "names"]]

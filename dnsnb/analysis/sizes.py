@@ -42,6 +42,8 @@ def ttls(frame: Any) -> Result:
     found["share"] = found["count"] / max(int(found["count"].sum()), 1)
     found = found[["ttl", "count", "share", "names"]]
     read_as = "seconds that fresh answers may be kept; share is of those with a TTL"
+    if not len(found):
+        read_as = "no fresh answer has a TTL"
     return result(found, "ttls", read_as, {"kind": "bars", "name": "ttl", "value": "count"})
 
 
@@ -78,5 +80,5 @@ def amplification(frame: Any, by: str = "qtype", n: int = 20) -> Result:
     found = found.astype({"query_bytes": "int64", "response_bytes": "int64", "largest": "int64"})
     found = found[[by, "count", "query_bytes", "response_bytes", "ratio", "largest"]]
     found = found.sort_values(["ratio", by], ascending=[False, True], ignore_index=True).head(n)
-    read_as = "bytes answered for each byte asked"
+    read_as = "bytes answered for each byte asked" if len(found) else "no row has the sizes of question and answer"
     return result(found, "amplification", read_as, {"kind": "bars", "name": by, "value": "ratio"}, by=by, n=n)

@@ -280,12 +280,26 @@ def _axes(
     if unit:
         parts.append(f'<text x="{width - 8}" y="{top - 6}" text-anchor="end" opacity=".6">{escape(unit)}</text>')
     every = max(1, math.ceil(len(xs) * 74 / max(width - left, 1)))
-    for number in range(0, len(xs), every):
+    for number in _labelled(xs, every):
         x = left + step * (number + 0.5)
+        if x + 3.2 * len(xs[number]) > width:  # the picture's edge would cut it
+            continue
         parts.append(
             f'<text x="{x:.1f}" y="{top + plot + 15}" text-anchor="middle" {_FIGURES}>{escape(xs[number])}</text>'
         )
     return parts
+
+
+def _labelled(xs: Sequence[str], every: int) -> list[int]:
+    """Return which points are labelled, at least `every` apart: round times where there are enough of them."""
+    for ends in ((" 00:00",), (":00",), (":00", ":30"), (":00", ":15", ":30", ":45")):
+        found: list[int] = []
+        for number, x in enumerate(xs):
+            if x.endswith(ends) and (not found or number - found[-1] >= every):
+                found.append(number)
+        if len(found) * every * 2.5 > len(xs) and len(found) > 2:
+            return found
+    return list(range(0, len(xs), every))
 
 
 def _legend(names: list[str], x: float, y: float, room: float) -> str:

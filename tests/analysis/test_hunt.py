@@ -40,7 +40,7 @@ def test_a_calm_day_is_calm_and_what_cannot_run_is_named() -> None:
     calm = simulate.frame(5, 4, 0.1, threats=False, clients=30)
     found = calm.dns.hunt()
     assert found.empty
-    assert found.read_as == "nothing found; the surest first"
+    assert found.read_as == "nothing found"
     assert found.attrs["left_out"] == {"fast flux": "no table of AS was given"}
     bare = analysis.hunt(calm[["client", "qname", "qtype"]])
     assert set(bare.attrs["left_out"]) == {"beacon", "dga", "rebinding", "burst", "fast flux"}

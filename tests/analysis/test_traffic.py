@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -238,3 +239,28 @@ def test_hostile_names_are_text_in_charts() -> None:
     assert seen
     assert not [tag for tag, _ in seen if tag == "script"]
     assert not [name for _, attrs in seen for name, _ in attrs if name.startswith("on")]
+
+
+def test_an_upstream_without_a_name_is_timed_too() -> None:
+    columns = {"status": ["unknown", "forwarded"], "latency_ms": [3.0, 5.0], "upstream": [None, "192.0.2.53"]}
+    frame = schema.to_frame(schema.to_arrow(columns))
+    assert analysis.latency(frame)[["upstream", "p50"]].values.tolist() == [["192.0.2.53", 5.0], ["unknown", 3.0]]
+    nothing = analysis.latency(frame, answered_by="memory")
+    assert nothing.read_as == "no row was answered by memory, as far as its status and upstream say"
+
+
+def test_an_empty_result_says_so() -> None:
+    frame = schema.to_frame(schema.to_arrow({"time": [BASE], "client": ["10.0.0.1"], "qname": ["a.test"]}))
+    assert analysis.storms(frame).read_as.startswith("nothing found: questions that")
+    assert analysis.amplification(frame).read_as == "no row has the sizes of question and answer"
+
+
+def test_charts_label_round_times_and_cut_none() -> None:
+    frame = simulate.frame(hours=6, rate=0.1)
+    drawn = str(analysis.rate(frame, "10min").chart())
+    assert {f"{hour:02d}:00" for hour in range(6)} <= set(re.findall(r">(\d\d:\d\d)<", drawn))
+    # the last of ten-second windows would stick out of the picture
+    last = pd.DataFrame({"time": pd.date_range("2026-03-02 09:06:50", periods=25, freq="10s", tz="UTC").as_unit("us")})
+    drawn = str(analysis.rate(last, "10s").chart())
+    assert "09:10:00" in drawn
+    assert "09:10:50" not in drawn
