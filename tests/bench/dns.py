@@ -177,7 +177,8 @@ def latency(folder: Path, port: int, rounds: int, seconds: float) -> dict[str, A
 
 
 PARTS: dict[str, Callable[[Path, int, int, float], dict[str, Any]]] = {
-    "cached": cached, "one asker": one_asker, "forwarded": forwarded, "blocked": blocked, "latency": latency, "scale": scale.scale,
+    "cached": cached, "one asker": one_asker, "forwarded": forwarded,
+    "blocked": blocked, "latency": latency, "scale": scale.scale,
 }  # fmt: skip
 
 
