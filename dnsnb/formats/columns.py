@@ -352,6 +352,8 @@ def finish(table: pa.Table, source: str, events: bool) -> pa.Table:
     for name, (kind, _) in EXTRAS.items():
         if name in have and (events or name != "event"):
             out[name] = _fit(table.column(name), kind)
+            if name == "lossy" and out[name].null_count:
+                out[name] = out[name].fill_null(False)
     return pa.table({name: used(v) if pa.types.is_dictionary(v.type) else v for name, v in out.items()})
 
 

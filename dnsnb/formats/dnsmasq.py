@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dnsnb.formats import columns
+from dnsnb.formats import columns, times
 from dnsnb.formats.columns import HINT, KIND, NOTE, QUERY, RESPONSE
 from dnsnb.formats.feeding import Context
 from dnsnb.formats.join import Joiner
@@ -45,6 +45,8 @@ def score(head: Head) -> int:
     named = head.share(_HEAD)
     if named > 0.5:
         return 97 if head.share(_HEAD + _VERB) > 0 else 60
+    if head.share(r"^dnsmasq(?:\[\d+\])?: " + _VERB) > 0.3:
+        return 96  # on the console
     return 55 if head.share("^" + _VERB + r".*(?: from | to | is )") > 0.7 else 0
 
 
@@ -88,9 +90,8 @@ class Reader:
         return table.take(pa.array(np.argsort(numbers, kind="stable")))
 
     def _prefix(self, block: Block) -> tuple[Any, Block, Any]:
+        """Return each line's time, the lines that have a program (or stand alone), and where what it says begins."""
         start = block.starts
-        if block.stamps is not None:
-            return block.stamps, block, start
         angle = block.has(b"<", start)
         if angle.any():
             start = np.where(angle, np.minimum(block.next(62, start) + 1, block.ends), start)
@@ -98,20 +99,35 @@ class Reader:
         wide = (
             ~colon & block.has(b":", start + 10) & block.has(b":", start + 13) & (start + 17 < block.ends)
         )  # a 4-octet month
-        good = colon | wide
-        body = block.find(b": ", start + 15, block.ends)
-        good &= body < NONE
-        self.context.skip("no time and program at its start", block, ~good)
-        if not good.all():
-            block, start, body, wide = block.keep(good), start[good], body[good], wide[good]
-        if not len(block):
-            return None, block, start
+        stamped = colon | wide
         month_end = start + np.where(wide, 4, 3)
-        month = months(block.text(start, month_end).fill_null(""))
-        n, at = block.number, month_end + 1
-        second = n(at + 3, 2) * 3600 + n(at + 6, 2) * 60 + n(at + 9, 2)
-        when = self.context.clock.yearless(month, n(at, 2), second)
-        return when, block, body + 2
+        month = np.full(len(block), -1)
+        if stamped.any():
+            month = months(block.text(start, month_end).fill_null(""))
+            if block.stamps is not None:  # the wrapper may have taken the stamp away: then this is something else
+                stamped &= month > 0
+        named = block.has(b"dnsmasq", start)  # on the console there is no time
+        body = block.find(b": ", np.where(stamped, start + 15, start), block.ends)
+        stamped &= body < NONE
+        named &= body < NONE
+        at = np.where(stamped | named, body + 2, start)
+        if block.stamps is None and stamped.any():
+            good = stamped | named
+            self.context.skip("no time and program at its start", block, ~good)
+            if not good.all():
+                block, start, at = block.keep(good), start[good], at[good]
+                month, month_end, stamped = month[good], month_end[good], stamped[good]
+            if not len(block):
+                return None, block, start
+        when = np.full(len(block), times.MISSING) if block.stamps is None else block.stamps
+        if stamped.any():
+            n, day = block.number, month_end + 1
+            second = n(day + 3, 2) * 3600 + n(day + 6, 2) * 60 + n(day + 9, 2)
+            told = self.context.clock.yearless(np.where(stamped, month, -1), n(day, 2), second)
+            when = np.where(told == times.MISSING, when, told)
+        if (when == times.MISSING).any():
+            self.context.report.note("some lines carry no time")
+        return when, block, at
 
     def _extra(self, block: Block, at: Any) -> tuple[Any, Any, Any, Any, Any]:
         """Return serial, client, port and transport of `log-queries=extra` lines, and where each line's verb begins."""

@@ -64,6 +64,9 @@ def read_log(source: Any, **settings: Any) -> pd.DataFrame:
     begun = time.perf_counter()
     found = list(tables(source, options, report))
     table = pa.concat_tables(found, promote_options="permissive") if found else schema.arrow_schema().empty_table()
+    if "lossy" in table.column_names:  # tables without a strange name do not have it
+        place = table.column_names.index("lossy")
+        table = table.set_column(place, "lossy", table.column(place).fill_null(False))
     conclude(report, table, begun)
     frame = schema.to_frame(table)
     frame.attrs["import"] = report
@@ -119,6 +122,8 @@ def tables_of(
 def recognise(one: opening.Input, options: Options) -> tuple[Format, str | None]:
     """Return the format of an input and the wrapper that its lines are in; raises LogFormatError."""
     raw = one.head
+    if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raw = raw.decode("utf-16", "replace").encode("utf-8", "replace")
     head = sniff.Head(raw, one.name, path=one.path)
     wrapper = None
     if not head.raw and one.cut is not None:
