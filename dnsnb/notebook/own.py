@@ -32,6 +32,7 @@ class OwnPanel(ipywidgets.HTML):
 
     def __init__(self, session: Any, draw: Callable[[Any], Any], *, every: float = 1.0) -> None:
         super().__init__()
+        self.add_class("jp-RenderedHTMLCommon")  # tables look as in Jupyter's own outputs, light and dark
         self._session = session
         self._draw_frame = draw
         self._every = every
