@@ -57,7 +57,7 @@ class Reader(ObjectReader):
         name, qtype = queries[0].get("rrname", dns.get("rrname")), queries[0].get("rrtype", dns.get("rrtype"))
         if name is None and "flags" not in dns and "id" not in dns:
             return None
-        old = answer and dns.get("version", 1) == 1 and "answers" not in dns and "grouped" not in dns
+        old = dns.get("version", 1) == 1 and "answers" not in dns and "grouped" not in dns
         client, port, server = self._ends(item, answer and dns.get("version") == 3)
         flags = _number(dns.get("flags"))
         records = [r for r in dns.get("answers") or [] if isinstance(r, dict)]
@@ -99,16 +99,17 @@ class Reader(ObjectReader):
 
     def taken(self, rows: list[Row], number: int) -> list[tuple[int, Row]]:
         """Return what is complete: of version 1's answers, a record a line, all lines of an answer become one row."""
+        if not any("old" in row for row in rows):
+            return [(number, row) for row in rows]
         out: list[tuple[int, Row]] = []
         for row in rows:
             key = tuple(row[k] for k in ("uid", "client", "client_port", "dns_id"))
-            if not row.pop("old", False):
-                if row["kind"] == QUERY:
-                    self._asked[key, str(row["qname"]).lower()] = row["qtype"]
-                    if len(self._asked) > ASKED:
-                        self._asked.popitem(last=False)
-                out.append((number, row))
-            elif self.context.events:
+            old = row.pop("old", False)
+            if old and row["kind"] == QUERY:
+                self._asked[key, str(row["qname"]).lower()] = row["qtype"]
+                if len(self._asked) > ASKED:
+                    self._asked.popitem(last=False)
+            if not old or row["kind"] == QUERY or self.context.events:
                 out.append((number, row))
             elif self._open is not None and self._open.key == (key, row["time_iso"]):
                 self._open.add(row)

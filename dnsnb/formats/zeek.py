@@ -161,7 +161,7 @@ class Reader:
             numbers = numbers[good]
             if len(numbers) != len(table):
                 return None
-        return rows_of(_typed(table, layout), numbers) if len(table) else None
+        return rows_of(_typed(table, layout), numbers, escapes=b"\\" in block.data) if len(table) else None
 
 
 class _Layout(NamedTuple):
@@ -230,10 +230,11 @@ def _vector(column: pa.Array, layout: _Layout) -> pa.Array:
     return lists
 
 
-def rows_of(zeek: dict[str, Any], numbers: Any, doubled: bool = True) -> pa.Table:
+def rows_of(zeek: dict[str, Any], numbers: Any, doubled: bool = True, escapes: bool = True) -> pa.Table:
     r"""Return Zeek's columns (typed, vectors as lists) as the frame's.
 
     `doubled`: a backslash is written as two, as in tabs (JSON has it as it is); one alone is older than that.
+    `escapes`: there are backslashes.
     """
     count = len(numbers)
     ts, rtt = zeek.get("ts"), zeek.get("rtt")
@@ -245,7 +246,7 @@ def rows_of(zeek: dict[str, Any], numbers: Any, doubled: bool = True) -> pa.Tabl
         "transport": zeek.get("proto"),
         "dns_id": zeek.get("trans_id"),
         "uid": zeek.get("uid"),
-        "qname": _name(zeek.get("query"), doubled),
+        "qname": _name(zeek.get("query"), doubled) if escapes or not doubled else zeek.get("query"),
         "id": pa.array(numbers),
         "event": "query",
     }
@@ -262,7 +263,7 @@ def rows_of(zeek: dict[str, Any], numbers: Any, doubled: bool = True) -> pa.Tabl
         raw["flags"] = _flags(zeek, answered)
         raw["status"] = columns.mapped(raw["rcode"], lambda r: "refused" if r == "REFUSED" else "unknown")
     if "answers" in zeek:
-        raw["answers"] = _unescaped(zeek["answers"], doubled)
+        raw["answers"] = _unescaped(zeek["answers"], doubled) if escapes else _one(zeek["answers"])
     if "TTLs" in zeek:
         raw["ttl"] = smallest(zeek["TTLs"])
     return columns.build({k: v for k, v in raw.items() if v is not None}, count)

@@ -78,4 +78,4 @@ class Reader:
         if empty.true_count == len(table) and columns["uid"].null_count == len(table):
             self.context.skip("no key of Zeek's dns.log", block, [True] * len(block))
             return None
-        return zeek.rows_of(columns, numbers, doubled=False)
+        return zeek.rows_of(columns, numbers, doubled=False, escapes=b"\\" in block.data)
