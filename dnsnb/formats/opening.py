@@ -44,6 +44,8 @@ class Input:
         self.size = path.stat().st_size if path is not None else 0
         self.consumed = 0
         self.cut: str | None = None
+        self.start = b""
+        """What `head` was, kept when the bytes have gone by."""
 
     @property
     def head(self) -> bytes:
@@ -55,6 +57,7 @@ class Input:
                 if piece is None:
                     break
                 self._taken += piece
+            self.start = self._taken[: 1 << 12]
         return self._taken[:HEAD]
 
     def pieces(self) -> Iterator[bytes]:

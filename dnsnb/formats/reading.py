@@ -117,6 +117,20 @@ def tables_of(
     report["format"] = ", ".join(dict.fromkeys(row.name for _, row, _ in plans))
     for group in _sets(plans):
         yield from _read_set(group, options, report, ordered)
+    if options.format != "auto" and not report["events"] and report.skipped_count:
+        _refuse_if_other(*plans[0], report)
+
+
+def _refuse_if_other(one: opening.Input, row: Format, wrapper: str | None, report: ImportReport) -> None:
+    """Raise LogFormatError when a file from which a named format gave nothing does not look like it either."""
+    head = sniff.Head(one.start, one.name, path=one.path)
+    if wrapper is not None or row.load().score(head):
+        return
+    found, _ = sniff.sniff(head)
+    raise LogFormatError(
+        f"{one.name}: not a {row.title}: expected at least one such line, found none in {report['lines']:,}; the first "
+        f"line is {head.lines[0][:120] if head.lines else ''!r}" + (f"; it looks like {found.name}" if found else "")
+    )
 
 
 def recognise(one: opening.Input, options: Options) -> tuple[Format, str | None]:

@@ -238,6 +238,11 @@ def test_a_named_format_that_is_wrong_says_so(tmp_path: Path) -> None:
         read_log(b"x", format="nonsense")
     with pytest.raises(LogFormatError, match="not a packet captures"):
         read_log(bind_lines(0, 2), format="pcap")
+    with pytest.raises(LogFormatError, match=r"not a Zeek dns.log, TSV: .*the first line is '2026-03.*looks like bind"):
+        read_log(bind_lines(0, 2), format="zeek")
+    assert (
+        len(read_log(b"[1772359200] unbound[1:0] notice: init\n" * 3, format="unbound")) == 0
+    )  # the right one, with nothing in it
     with pytest.raises(FileNotFoundError, match="no such file"):
         read_log(tmp_path / "absent.log")
     with pytest.raises(SettingError, match="Europe/Berlin"):
