@@ -14,6 +14,7 @@ from dnsnb.dns.message import Answer, reframed
 from dnsnb.dns.wire import Question
 
 MAX_MEMOS = 16
+NEVER = float("-inf")
 PREFETCH_LEFT = 0.1
 _OVERHEAD = 700  # bytes that an entry takes beside its body, measured
 
@@ -21,13 +22,16 @@ _OVERHEAD = 700  # bytes that an entry takes beside its body, measured
 class Entry:
     """One answer kept: `stored` and `expires` on the monotonic clock, `hits` since it was stored."""
 
-    __slots__ = ("answer", "expires", "hits", "memos", "refreshing", "replaced", "retry_at", "stamp", "stored")
+    __slots__ = (
+        "answer", "expires", "hits", "memos", "refreshing", "replaced", "retry_at", "stamp", "stored", "used",
+    )  # fmt: skip
 
     def __init__(self, answer: Answer, stored: float, expires: float) -> None:
         self.answer = answer
         self.stored = stored
         self.expires = expires
         self.hits = 0
+        self.used = NEVER
         self.refreshing = False
         self.replaced = False
         self.retry_at = 0.0  # until then it serves, ended as it is: its upstreams were asked a moment ago

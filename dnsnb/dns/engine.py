@@ -30,6 +30,7 @@ FAILURE_TTL = 5  # RFC 9520 3.2
 MAX_LEFT = 256  # decided, and about to be asked
 LOCAL_TTL = 60  # for what a local name has no record of
 PREFETCH_HITS = 2
+OFTEN = 1.0  # seconds: the reply to what is asked again so soon is remembered as it is
 
 _SAID = (wire.NOERROR, wire.NXDOMAIN)
 _new = tuple.__new__  # a named tuple's own constructor costs three times as much
@@ -278,7 +279,8 @@ class Engine:
         ttl = None if answer.ttl is None else max(0, answer.ttl - age)
         status = "failed" if failed else "cached"
         record = Record(query, reply, answer, status, verdict, ede)
-        if transport == "udp" and entry.hits > 1 and entry.hits > age and not failed and not entry.replaced:
+        often, entry.used = now - entry.used < OFTEN, now
+        if often and transport == "udp" and not failed and not entry.replaced:
             self.replies.remember(query, reply, peer, record, ttl, entry, now)
         self.journal.record((self.wall(), client, transport, record, (self.clock() - now) * 1000, ttl))
         return reply

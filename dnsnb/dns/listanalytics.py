@@ -18,6 +18,7 @@ from dnsnb.dns.rules import BLOCK, BLOCK_IMPORTANT, LEVELS
 from dnsnb.dns.wire import name_to_text
 
 MAX_RULES_COUNTED = 200_000
+MAX_WAITING = 4096
 SAMPLES = 20
 
 Pause = Callable[[], None]
@@ -27,40 +28,60 @@ class Hits:
     """How often each rule decided, by the log's columns `list` and `rule`; rules beyond a limit count as dropped."""
 
     def __init__(self) -> None:
-        self.rules: Counter[tuple[str, str]] = Counter()
-        self.lists: Counter[str] = Counter()
-        self.dropped = 0
+        self._rules: Counter[tuple[str, str]] = Counter()
+        self._lists: Counter[str] = Counter()
+        self._dropped = 0
+        self._waiting: Counter[tuple[str | None, str | None]] = Counter()  # counted, and not yet looked at
 
     def add(self, lists: Sequence[str | None], rules: Sequence[str | None]) -> None:
         """Count a batch of the log."""
         if lists.count(None) == len(lists):  # nothing was blocked, nor allowed by a list
             return
-        for key, times in Counter(zip(lists, rules, strict=True)).items():
-            name, rule = key
+        self._waiting.update(zip(lists, rules, strict=True))
+        if len(self._waiting) >= MAX_WAITING:
+            self.settle()
+
+    def settle(self) -> None:
+        """Take in what waits: in the thread that adds, before somebody reads."""
+        waiting, self._waiting = self._waiting, Counter()
+        for (name, rule), times in waiting.items():
             if name is None:
                 continue
-            self.lists[name] += times
+            self._lists[name] += times
             if rule is None:
                 continue
-            if len(self.rules) < MAX_RULES_COUNTED or (name, rule) in self.rules:
-                self.rules[name, rule.split(" (", 1)[0]] += times
+            key = (name, rule.split(" (", 1)[0])
+            if len(self._rules) < MAX_RULES_COUNTED or key in self._rules:
+                self._rules[key] += times
             else:
-                self.dropped += times
+                self._dropped += times
 
-    def clear(self) -> None:
-        """Begin anew."""
-        self.rules.clear()
-        self.lists.clear()
-        self.dropped = 0
+    @property
+    def rules(self) -> Counter[tuple[str, str]]:
+        """How often each rule of a list decided, when last settled."""
+        return self._rules
+
+    @property
+    def lists(self) -> Counter[str]:
+        """How often each list decided."""
+        self.settle()
+        return self._lists
+
+    @property
+    def dropped(self) -> int:
+        """How many hits were of rules beyond the limit."""
+        self.settle()
+        return self._dropped
 
     def top(self, limit: int = 100) -> list[dict[str, Any]]:
         """Return the rules that hit most."""
-        return [{"list": name, "rule": rule, "hits": n} for (name, rule), n in self.rules.most_common(limit)]
+        self.settle()
+        return [{"list": name, "rule": rule, "hits": n} for (name, rule), n in self._rules.most_common(limit)]
 
 
 def never_hit(item: NamedList, hits: Hits, limit: int = 100, pause: Pause = lambda: None) -> dict[str, Any]:
     """Return how many rules of a list have never hit, and the first `limit` of them."""
-    hit = {rule for name, rule in hits.rules if name == item.name}
+    hit = {rule for name, rule in list(hits.rules) if name == item.name}  # a copy at once: the server goes on counting
     count = 0
     sample: list[str] = []
     for number, (tail, scope) in enumerate(names_of(item)):

@@ -115,7 +115,7 @@ class Replies:
     def remember(
         self, query: Query, reply: bytes, peer: Peer, record: Record, ttl: int | None, entry: Entry, now: float
     ) -> None:
-        """Remember the reply from an entry that is asked for every second or more: until it is ripe, TTLs by second."""
+        """Remember the reply from an entry that is asked for often: until it is ripe, TTLs by second."""
         if not self.may_memo(peer):
             return
         until = entry.expires
