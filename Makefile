@@ -21,8 +21,11 @@ $(READY): pyproject.toml
 lab: $(READY)  ## set up and open JupyterLab on the quickstart
 	$(BIN)/dnsnb lab
 
+# two processes, a file in one of them; what drives a browser comes at the end, alone
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
+
 test: $(READY)  ## run the tests
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 types: $(READY)  ## hold the types of the public names (pyright --verifytypes)
 	$(BIN)/python tests/public_types.py
@@ -32,10 +35,10 @@ check: $(READY)  ## the one gate: ruff, format, types, tests
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python tests/public_types.py
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 test-plain: $(READY)  ## run the tests with every fast path off: the same results
-	DNSNB_PLAIN=1 $(BIN)/python -m pytest
+	DNSNB_PLAIN=1 $(PYTEST)
 
 drill: $(READY)  ## kill -9 a server that writes, 50 times over; flood the view; 50 stalled readers for a minute; 70,000 in flight; a million rules under load
 	DRILL=50 $(BIN)/python -m pytest -q tests/server/test_kill.py

@@ -159,7 +159,9 @@ def test_twenty_thousand_rows_a_second_leave_the_page_responsive(lab: Lab, page:
     assert a_second < 15
     assert held > 40_000
     assert answered < 2.0
-    assert not [ms for ms in long if ms > 200], f"long tasks of {long[-5:]} ms"
+    worst = 200 if os.environ.get("DRILL") else 500  # ms; a drill has the machine to itself
+    assert not [ms for ms in long if ms > worst], f"long tasks of {long[-5:]} ms"
+    assert sum(long) < FLOOD_SECONDS * 250, f"a quarter of the time in long tasks: {long}"
     assert page.errors == []  # type: ignore[attr-defined]
 
 
