@@ -154,17 +154,43 @@ def recognise(one: opening.Input, options: Options) -> tuple[Format, str | None]
             raise LogFormatError(f"{one.name}: not a {row.title}: found binary data that starts {raw[:8].hex(' ')}")
         plain = int(row.load().score(head))
         inner, wrapper = _unwrapped(one, head, options)
-        return row, wrapper if inner is not None and int(row.load().score(inner)) >= max(plain, 1) else None
+        return row, wrapper if inner is not None and _better(
+            int(row.load().score(inner)), plain, head, row, wrapper, options
+        ) else None
     row_found, scores = sniff.sniff(head)
     if not head.binary:
         inner, wrapper = _unwrapped(one, head, options)
         if inner is not None:
             better, inner_scores = sniff.sniff(inner)
-            if better is not None and inner_scores[better.name] >= max(scores.values(), default=0):
+            if better is not None and _better(
+                inner_scores[better.name], max(scores.values(), default=0), head, better, wrapper, options
+            ):
                 return better, wrapper
     if row_found is None:
         raise sniff.unknown(head, scores)
     return row_found, None
+
+
+def _better(inner: int, plain: int, head: sniff.Head, row: Format, wrapper: str | None, options: Options) -> bool:
+    """Whether lines are to be unwrapped: their inside is the surer; where equal, a weak wrapper must prove itself."""
+    if inner != plain or not plain or wrapper not in wrappers.WEAK:
+        return inner >= max(plain, 1)
+    return _trial(head, row, wrapper, options) > _trial(head, row, None, options)
+
+
+def _trial(head: sniff.Head, row: Format, wrapper: str | None, options: Options) -> tuple[int, int]:
+    """Return how many events the start of a file gives, and how many of them with a time."""
+    report = ImportReport()
+    context = Context(
+        report, Clock(report, options.tz or "UTC", options.year, 0.0), "", events=True, template=options.template
+    )
+    feed = Feed(row, context, wrapper)
+    start = head.raw[: 1 << 13]
+    try:
+        found = [*feed.feed(start[: start.rfind(b"\n") + 1 or len(start)]), *feed.finish()]
+    except LogFormatError:
+        return 0, 0
+    return report["events"], sum(len(t) - t.column("time").null_count for t in found)
 
 
 def _unwrapped(one: opening.Input, head: sniff.Head, options: Options) -> tuple[sniff.Head | None, str | None]:

@@ -37,7 +37,17 @@ _CRI = (
 
 _JOURNAL_UNIX = r"^(?P<time>\d{9,11}\.\d{6}) \S+ (?P<prog>[A-Za-z_][\w./-]*)(?:\[\d+\])?: (?P<msg>.*)$"
 
-_TEXT = {"journal-unix": _JOURNAL_UNIX, "syslog": _SYSLOG, "syslog-iso": _SYSLOG_ISO, "rfc5424": _RFC5424, "cri": _CRI}
+_ISO = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:?\d\d)"
+_PREFIXED = rf"^(?:\[pod/[^\]]+\]|[\w.-]+ +\|) (?:(?P<time>{_ISO}) )?(?P<msg>.*)$"
+_STAMPED = rf"^(?P<time>{_ISO}) (?P<msg>.*)$"
+
+_TEXT = {
+    "journal-unix": _JOURNAL_UNIX, "syslog": _SYSLOG, "syslog-iso": _SYSLOG_ISO, "rfc5424": _RFC5424, "cri": _CRI,
+    "prefixed": _PREFIXED, "stamped": _STAMPED,
+}  # fmt: skip
+WEAK = ("prefixed", "stamped")
+"""What ``docker compose logs``, ``docker logs -t`` and kubectl print: a daemon's own lines may look so too."""
+
 #: wrapper -> where the line is, where its time may be
 _KEYS: tuple[tuple[str, tuple[str, ...], tuple[tuple[str, ...], ...]], ...] = (
     ("docker", ("log",), (("time",), ("@timestamp",), ("timestamp",), ("date",))),
