@@ -44,8 +44,7 @@ _LINES = (
     Line(r'^.*?msg="Question" .*?subsystem="syncres".*$', QUERY, "structured-question"),
     Line(r'^.*?msg="Answer" .*?subsystem="syncres".*$', RESPONSE, "structured-answer"),
     Line(
-        _STAMP
-        + r"Remote (?:\S+<-)?(?P<client>\S+) wants '(?P<qname>.*)\|(?P<qtype>[^'|]+)', do = (?P<do>\d), "
+        _STAMP + r"Remote (?:\S+<-)?(?P<client>\S+) wants '(?P<qname>.*)\|(?P<qtype>[^'|]+)', do = (?P<do>\d), "
         r"bufsize = \d+(?: \(\d+\))?(?:: (?P<reason>.*))?$",
         QUERY,
         "wants",
