@@ -26,7 +26,7 @@ ALLOWED: dict[str, set[str]] = {
     "simulate": {"dns", "schema", "errors", "background"},
     "server": {"dns", "drivers", "names", "config", "sse", "schema", "errors", "background", "dnsnb"},
     "client": {"sse", "schema", "errors", "background", "dnsnb"},
-    "formats": {"schema", "errors", "dns", "names"},
+    "formats": {"schema", "errors", "dns", "names", "dnsnb"},  # what is followed shows itself through the front door
     "analysis": {"schema", "errors", "dns", "names"},
     "notebook": {
         "client",

@@ -92,6 +92,7 @@ class Live:
                 raise SettingError("sink", sink, "must have a method extend(columns), or be a function of columns")
             self._give = give
         self._changed = threading.Condition()
+        self._shown: Any = None
 
     @property
     def frame(self) -> pd.DataFrame:
@@ -126,6 +127,14 @@ class Live:
                     give(columns)
         with self._changed:
             self._changed.notify_all()
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+        """In a notebook it shows itself: the live view of a session, without commands."""
+        import dnsnb
+
+        if self._shown is None:
+            self._shown = dnsnb.Dashboard(self)
+        return self._shown._repr_mimebundle_(**kwargs)
 
 
 class Watch:

@@ -431,3 +431,8 @@ def test_a_log_that_somebody_else_writes_is_shown_as_it_grows(tmp_path: Path) ->
         assert next(c for c in grown["columns"] if c["name"] == "qname")["dict"] == ["second.example"]
         assert dashboard._repr_mimebundle_()[0]["text/plain"].startswith(f"dnsnb: following {path}\n2 queries")
         dashboard.close()
+        shown = follower._repr_mimebundle_()[0]  # it shows itself the same way, by one view however often
+        assert shown["text/plain"].startswith(f"dnsnb: following {path}\n2 queries")
+        view = "application/vnd.jupyter.widget-view+json"
+        assert follower._repr_mimebundle_()[0][view] == shown[view]
+        follower._shown.close()
