@@ -20,6 +20,7 @@ from dnsnb.analysis.pairs import (
     octets,
     present,
     reduced,
+    several,
     unsized,
     with_domains,
 )
@@ -121,7 +122,7 @@ def _params(n: int | None, fewest: int, together_s: int, shortest_s: float, igno
     if fewest < 4:
         raise ValueError(f"fewest: {fewest!r}: must be at least 4: three gaps are the least that can be alike")
     how = {"fewest": fewest, "together_s": together_s, "shortest_s": shortest_s}
-    return {"n": n, **how, "ignore": tuple(ignore)}
+    return {"n": n, **how, "ignore": several(ignore)}
 
 
 def _events(frame: Any, ignore: tuple[str, ...], where: Any = None) -> pd.DataFrame:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from dnsnb.analysis.native import window_us
-from dnsnb.analysis.pairs import IGNORED, as_time, present, ramp, reduced, with_domains
+from dnsnb.analysis.pairs import IGNORED, as_time, present, ramp, reduced, several, with_domains
 from dnsnb.analysis.result import Result, result
 
 _NEEDS = ("client", "qname", "rcode", "time")
@@ -38,7 +38,7 @@ def dga_behaviour(
     >>> dga_behaviour(day)[["client", "verdict", "nx_domains"]].head(1).to_dict("records")
     [{'client': '127.0.2.12', 'verdict': 'dga', 'nx_domains': 120}]
     """
-    ignore = tuple(ignore)
+    ignore = several(ignore)
     step = window_us(every)
     if fewest < 2:
         raise ValueError(f"fewest: {fewest!r}: must be at least 2: one name that isn't there is no walk")

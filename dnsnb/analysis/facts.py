@@ -8,7 +8,7 @@ from typing import Any
 import narwhals as nw
 import pandas as pd
 
-from dnsnb.analysis.native import collected, columns_of, lazy
+from dnsnb.analysis.native import collected, columns_of, lazy, opened
 
 _STATUSES = ("blocked", "cached", "stale", "forwarded", "failed")
 
@@ -61,7 +61,7 @@ def with_zone(frame: Any, tz: str | None = None) -> tuple[Any, str, str]:
 
     Times without a zone are taken as UTC; `tz` shows them in another zone. Raises ValueError for an unknown one.
     """
-    found = nw.from_native(frame).lazy()
+    found = opened(frame)
     kind = found.collect_schema().get("time")
     if not isinstance(kind, nw.Datetime):
         return frame, tz or "UTC", ""
@@ -83,7 +83,7 @@ def facts(frame: Any, zone: str = "UTC", said: str = "") -> Facts:
     have = columns_of(frame)
     needed = [n for n in ("time", "client", "qname", "status", "rcode", "latency_ms", "source") if n in have]
     if not needed:
-        return Facts(int(nw.from_native(frame).lazy().select(nw.len()).collect().item()), have, zone=zone, said=said)
+        return Facts(int(opened(frame).select(nw.len()).collect().item()), have, zone=zone, said=said)
     rows = lazy(frame, *needed)
     ask = [nw.len().alias("rows")]
     if "time" in have:

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from dnsnb.analysis.answered import Address, addresses, by_answer, leads_inside
-from dnsnb.analysis.pairs import IGNORED, as_time, with_domains
+from dnsnb.analysis.pairs import IGNORED, as_time, several, with_domains
 from dnsnb.analysis.result import Result, result
 from dnsnb.errors import SettingError
 
@@ -101,7 +101,7 @@ def fast_flux(
     >>> fast_flux(day, table)[["qname", "verdict", "addresses", "networks"]].head(1).to_dict("records")
     [{'qname': 'cheap-pills.swift-shell.example', 'verdict': 'fast flux', 'addresses': 60, 'networks': 60}]
     """
-    ignore = tuple(ignore)
+    ignore = several(ignore)
     table = None if asn is None else networks(asn)
     groups = with_domains(by_answer(frame, ("A", "AAAA")), ignore)
     rows = []

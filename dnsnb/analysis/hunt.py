@@ -14,7 +14,7 @@ from dnsnb.analysis.bursts import bursts
 from dnsnb.analysis.dga_behaviour import dga_behaviour
 from dnsnb.analysis.fast_flux import FLUX_LIKE, fast_flux
 from dnsnb.analysis.native import collected, lazy
-from dnsnb.analysis.pairs import IGNORED, ramp, with_domains
+from dnsnb.analysis.pairs import IGNORED, ramp, several, with_domains
 from dnsnb.analysis.rebinding import PRIVATE_NAMES, rebinding
 from dnsnb.analysis.result import Result, result
 from dnsnb.analysis.tunnels import tunnels
@@ -44,7 +44,7 @@ def hunt(frame: Any, *, asn: Any = None, n: int | None = 50, ignore: Iterable[st
     >>> sorted(hunt(day, asn=pd.DataFrame(simulate.networks()))["what"])
     ['beacon', 'burst', 'dga', 'fast flux', 'rebinding', 'tunnel']
     """
-    ignore = tuple(ignore)
+    ignore = several(ignore)
     lazy(frame, "client", "qname")  # without them nobody can find anything
     finders: dict[str, Callable[[], pd.DataFrame]] = {
         "tunnel": lambda: _tunnels(frame, (*IGNORED, *ignore)),

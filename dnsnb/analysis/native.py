@@ -6,6 +6,7 @@ Only expressions that give the same on all of them are used; `tests/analysis/tes
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import PurePath
 from typing import Any
 
 import narwhals as nw
@@ -21,12 +22,7 @@ LARGE = 1_000_000  # rows of pandas that DuckDB is asked about, where it is inst
 
 def lazy(frame: Any, *needed: str) -> Any:
     """Return any frame as a narwhals LazyFrame with categories as text; raises MissingColumnError."""
-    try:
-        found = nw.from_native(frame).lazy()
-    except TypeError:
-        raise TypeError(
-            f"{type(frame).__name__} is no frame that is known; give pandas, Polars, DuckDB or PySpark"
-        ) from None
+    found = opened(frame)
     names = found.collect_schema()
     missing = [name for name in needed if name not in names]
     if missing:
@@ -35,9 +31,24 @@ def lazy(frame: Any, *needed: str) -> Any:
     if isinstance(frame, pd.DataFrame) and len(frame) >= LARGE:
         found = _elsewhere(frame, needed) or found
         names = found.collect_schema()
+    if "time" in needed and (isinstance(names["time"], nw.String) or names["time"].is_numeric()):
+        raise TypeError(f"time: {names['time']}: must be times; with pandas: pd.to_datetime(frame['time'], utc=True)")
+    if "time" in needed and isinstance(frame, pd.DataFrame) and getattr(names["time"], "time_zone", "UTC") is None:
+        raise TypeError("time: has no time zone; say which by frame['time'].dt.tz_localize('UTC')")
     texts = [name for name in needed if isinstance(names[name], nw.Categorical | nw.Enum)]
     found = found.select(*dict.fromkeys(needed))
     return found.with_columns(*(nw.col(name).cast(nw.String) for name in texts)) if texts else found
+
+
+def opened(frame: Any) -> Any:
+    """Return any frame as a narwhals LazyFrame; raises TypeError for what is none."""
+    try:
+        return nw.from_native(frame).lazy()
+    except TypeError:
+        hint = "; read a log by dnsnb.read_log" if isinstance(frame, str | PurePath) else ""
+        raise TypeError(
+            f"{type(frame).__name__} is no frame that is known; give pandas, Polars, DuckDB or PySpark{hint}"
+        ) from None
 
 
 def _elsewhere(frame: pd.DataFrame, needed: tuple[str, ...]) -> Any:
@@ -53,7 +64,7 @@ def _elsewhere(frame: pd.DataFrame, needed: tuple[str, ...]) -> Any:
 
 def columns_of(frame: Any) -> tuple[str, ...]:
     """Return the names of any frame's columns."""
-    return tuple(nw.from_native(frame).lazy().collect_schema().names())
+    return tuple(opened(frame).collect_schema().names())
 
 
 def collected(frame: Any) -> pd.DataFrame:
@@ -113,12 +124,12 @@ def with_windows(rows: Any, step_us: int, name: str = "window") -> Any:
     return rows.with_columns((since_epoch_us("time") // step_us).alias(name))
 
 
-def window_us(every: str) -> int:
-    """Return the microseconds of a window such as ``10s``, ``1min``, ``1h``; raises ValueError."""
+def window_us(every: str, name: str = "every") -> int:
+    """Return the microseconds of a window such as ``10s``, ``1min``, ``1h``; raises ValueError naming the parameter."""
     try:
         step = int(pd.Timedelta(every).value // 1000)
     except ValueError:
         step = 0
     if step <= 0:
-        raise ValueError(f"every: {every!r}: must be a time such as '10s', '1min' or '1h'")
+        raise ValueError(f"{name}: {every!r}: must be a time such as '10s', '1min' or '1h'")
     return step

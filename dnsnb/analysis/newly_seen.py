@@ -12,7 +12,7 @@ import pandas as pd
 
 from dnsnb.analysis.gathered import Gathered
 from dnsnb.analysis.native import window_us
-from dnsnb.analysis.pairs import IGNORED, as_time, reduced, with_domains
+from dnsnb.analysis.pairs import IGNORED, as_time, reduced, several, with_domains
 from dnsnb.analysis.result import Result, result
 from dnsnb.analysis.seenstore import put_seen, read_seen
 
@@ -41,8 +41,8 @@ def newly_seen(
     >>> bool(newly_seen(day, within="30min")["age_h"].le(0.5).all())
     True
     """
-    params: dict[str, Any] = {"within": within, "n": n, "ignore": tuple(ignore)}
-    window_us(within)
+    params: dict[str, Any] = {"within": within, "n": n, "ignore": several(ignore)}
+    window_us(within, "within")
     known = read_seen(store)
     groups = _reduced(frame, params["ignore"])
     found = _judged(groups, known, params)
@@ -71,8 +71,8 @@ class NewlySeen:
         ignore: Iterable[str] = IGNORED,
         pairs: int = 500_000,
     ) -> None:
-        window_us(within)
-        self.params: dict[str, Any] = {"within": within, "n": n, "ignore": tuple(ignore), "pairs": pairs}
+        window_us(within, "within")
+        self.params: dict[str, Any] = {"within": within, "n": n, "ignore": several(ignore), "pairs": pairs}
         self._known = read_seen(store)
         self._pairs = Gathered(
             ("client", "domain"),
@@ -120,7 +120,7 @@ def _judged(pairs: pd.DataFrame, known: pd.DataFrame, params: dict[str, Any]) ->
     end = float(found["last"].max()) if len(found) else 0.0
     # only what is known from before `within` makes anything new
     start = min([*found["first"].tolist(), *known["first"].tolist()], default=0.0)
-    limit = end - window_us(within)
+    limit = end - window_us(within, "within")
     new = found[found["first"] > limit]
     new = new.sort_values(["first", "domain"], ascending=[False, True])
     new = new.head(len(new) if n is None else n).reset_index(drop=True)

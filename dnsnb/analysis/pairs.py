@@ -106,6 +106,13 @@ def with_domains(groups: pd.DataFrame, ignore: Iterable[str]) -> pd.DataFrame:
     return found[found["domain"].notna()].reset_index(drop=True)
 
 
+def several(ignore: Iterable[str]) -> tuple[str, ...]:
+    """Return domains to leave out as a tuple; raises TypeError for one alone, which would be taken by its letters."""
+    if isinstance(ignore, str):
+        raise TypeError(f"ignore: {ignore!r}: must be several domains, such as [{ignore!r}]")
+    return tuple(ignore)
+
+
 def as_microseconds(times: pd.Series) -> pd.Series:
     """Return times (UTC) as microseconds since the epoch, NaN where there is none."""
     if not isinstance(times.dtype, pd.DatetimeTZDtype):  # what was null throughout has lost its type on the way

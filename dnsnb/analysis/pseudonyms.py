@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dnsnb import schema
+from dnsnb.analysis.native import opened
 from dnsnb.dns.privacy import Privacy
 from dnsnb.errors import SettingError
 from dnsnb.names import parts
@@ -187,7 +188,7 @@ def pseudonymise(frame: Any, key: bytes | str, *, keep: Iterable[str] = ()) -> A
     kept = frozenset(keep)
     if isinstance(frame, pd.DataFrame):
         return _pandas(frame, made, kept)
-    lazy = nw.from_native(frame).lazy()
+    lazy = opened(frame)
     rows = made.table(lazy.collect(backend="pyarrow").to_native(), kept)
     native = nw.to_native(frame, pass_through=True)
     library = type(native).__module__.partition(".")[0]

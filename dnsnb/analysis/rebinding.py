@@ -10,7 +10,7 @@ import pandas as pd
 
 from dnsnb.analysis.answered import addresses, by_answer, leads_inside, names_nobody
 from dnsnb.analysis.native import window_us
-from dnsnb.analysis.pairs import IGNORED, as_time, with_domains
+from dnsnb.analysis.pairs import IGNORED, as_time, several, with_domains
 from dnsnb.analysis.result import Result, result
 
 #: names that are not public: RFC 6761, 6762, 7686, 8375, 9476; and what routers call their network
@@ -39,8 +39,8 @@ def rebinding(frame: Any, *, n: int | None = 20, within: str = "1h", ignore: Ite
     >>> rebinding(hour)[["qname", "verdict", "outside", "inside"]].to_dict("records")
     [{'qname': 'r7.open-stage.example', 'verdict': 'rebinding', 'outside': '203.0.113.80', 'inside': '192.168.1.1'}]
     """
-    ignore = tuple(ignore)
-    limit = window_us(within)
+    ignore = several(ignore)
+    limit = window_us(within, "within")
     groups = by_answer(frame, ("A", "AAAA"))
     # by family: that a name has a local IPv6 address beside a public IPv4 one is no turn
     parts = []

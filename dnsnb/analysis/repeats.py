@@ -57,7 +57,7 @@ def retries(frame: Any, within: str = "10s") -> Result:
     >>> bool((found["recovered"] <= found["retried"]).all())
     True
     """
-    step = window_us(within)
+    step = window_us(within, "within")
     have = columns_of(frame)
     key = ["client", "qname", "qtype"]
     rows = lazy(frame, "time", *key, "rcode", *(["status"] if "status" in have else []))

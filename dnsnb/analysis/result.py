@@ -68,6 +68,9 @@ def result(
     """Return a frame as a `Result`; of an empty one `read_as` says that there is nothing, where it has no number."""
     if not len(frame) and not read_as[:1].isdigit() and not read_as.startswith("no"):
         read_as = f"nothing found: {read_as}"
+    n = params.get("n")
+    if n is not None and n < 0:  # head(-2) would leave out the last two without a word
+        raise ValueError(f"n: {n!r}: must not be negative")
     made = Result(frame)
     made.attrs = {"analysis": analysis, "params": params, "read_as": read_as, "chart": chart}
     return made

@@ -34,7 +34,7 @@ def sessions(frame: Any, gap: str = "30min") -> Result:
     moments = rows.group_by("client", "at").agg(nw.len().alias("rows"), nw.col("lookup").sum().alias("lookups"))
     before = nw.col("at").shift(1).over("client", order_by="at")
     moments = moments.with_columns((nw.col("at") - before).alias("silence"))
-    begins = nw.when(nw.col("silence").is_null() | (nw.col("silence") > window_us(gap))).then(1).otherwise(0)
+    begins = nw.when(nw.col("silence").is_null() | (nw.col("silence") > window_us(gap, "gap"))).then(1).otherwise(0)
     moments = moments.with_columns(begins.alias("begins"))
     number = nw.col("begins").cum_sum().over("client", order_by="at").cast(nw.Int64)
     moments = moments.with_columns(number.alias("session"))
@@ -70,7 +70,7 @@ def page_loads(frame: Any, window: str = "2s", n: int = 20, limit: int = 5_000_0
     """
     if n < 1:
         raise ValueError(f"n: {n!r}: must be at least 1")
-    step = window_us(window)
+    step = window_us(window, "window")
     rows = collected(_looked_up(frame).filter(nw.col("lookup") == 1).select("client", "at", "qname").head(limit + 1))
     if len(rows) > limit:
         raise ValueError(f"limit: {limit:,}: the frame has more lookups; give a part of it, or a higher limit")

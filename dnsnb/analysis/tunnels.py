@@ -19,6 +19,7 @@ from dnsnb.analysis.pairs import (
     present,
     ramp,
     reduced,
+    several,
     unsized,
     with_domains,
 )
@@ -52,7 +53,7 @@ def tunnels(frame: Any, n: int | None = 20, *, least: float = 0.55, ignore: Iter
     >>> tunnels(day).query("verdict == 'tunnel'")[["client", "domain"]].to_dict("records")
     [{'client': '127.0.2.30', 'domain': 'deep-current.example'}]
     """
-    ignore = tuple(ignore)
+    ignore = several(ignore)
     return _judged(_by_name(frame, ignore), {"n": n, "least": least, "ignore": ignore})
 
 
@@ -74,7 +75,7 @@ class Tunnels:
         ignore: Iterable[str] = IGNORED,
         names: int = 500_000,
     ) -> None:
-        self.params: dict[str, Any] = {"n": n, "least": least, "ignore": tuple(ignore), "names": names}
+        self.params: dict[str, Any] = {"n": n, "least": least, "ignore": several(ignore), "names": names}
         self._groups = Gathered(
             ("client", "domain", "qname"),
             _SUMS,

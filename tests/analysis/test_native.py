@@ -13,11 +13,12 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 from frame_kinds import as_kind, plain, rich_table
 
-from dnsnb import analysis, simulate
+from dnsnb import analysis, schema, simulate
 from dnsnb.analysis import native
 from dnsnb.errors import MissingColumnError
 
 FRAME = as_kind(rich_table(), "pandas")
+TIMED = schema.to_frame(schema.to_arrow({"time": [0], "client": ["10.0.0.1"], "qname": ["a.test"], "qtype": ["A"]}))
 ASKED: dict[str, dict[str, Any]] = {
     "rate": {"by": "status"}, "top": {}, "latency": {}, "rcodes": {}, "cache_hits": {"every": "1min"}, "domains": {},
     "nxdomain": {}, "tunnels": {}, "sessions": {}, "replay": {"blacklist": ["shop.example"]},
@@ -69,3 +70,22 @@ def test_percentiles_from_counts_are_those_of_the_values(monkeypatch: pytest.Mon
             assert found.loc[qtype, name] == pytest.approx(waits.astype("float64").quantile(q), abs=0.0015)
     monkeypatch.setattr(latency, "MOST_GROUPS", 10)
     pd.testing.assert_frame_equal(latency.latency(frame, by="qtype").set_index("qtype"), found, atol=0.0015)
+
+
+@pytest.mark.parametrize(
+    ("asked", "error", "said"),
+    [
+        (lambda: analysis.top("pihole.log", "client"), TypeError, "read a log by dnsnb.read_log"),
+        (lambda: analysis.hunt([1, 2]), TypeError, "list is no frame that is known; give pandas"),
+        (lambda: analysis.pseudonymise({}, b"0" * 32), TypeError, "dict is no frame that is known"),
+        (lambda: analysis.rate(TIMED.assign(time="2026-03-02")), TypeError, "time: String: must be times; with pandas"),
+        (lambda: analysis.rate(TIMED.assign(time=1.5)), TypeError, "time: Float64: must be times"),
+        (lambda: analysis.rate(TIMED.assign(time=pd.Timestamp(0))), TypeError, "tz_localize"),
+        (lambda: analysis.tunnels(TIMED, ignore="lan"), TypeError, r"must be several domains, such as \['lan'\]"),
+        (lambda: analysis.sessions(TIMED, gap="soon"), ValueError, "gap: 'soon': must be a time"),
+        (lambda: analysis.tunnels(TIMED, n=-2), ValueError, "n: -2: must not be negative"),
+    ],
+)
+def test_what_is_wrong_is_named(asked: Any, error: type[Exception], said: str) -> None:
+    with pytest.raises(error, match=said):
+        asked()
