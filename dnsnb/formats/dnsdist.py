@@ -44,5 +44,11 @@ class Reader(PatternReader):
         super().__init__(
             context,
             _LINES,
-            Joiner(("client", "client_port", "dns_id", "qname", "qtype"), 30.0, latency=False, by_time=True, hold=True),
+            Joiner(
+                ("client", "client_port", "dns_id", "qname", "qtype"),
+                30.0,
+                latency=False,
+                by_time=True,
+                hold=context.several,  # questions in one file, answers in another
+            ),
         )

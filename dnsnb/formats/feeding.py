@@ -40,6 +40,8 @@ class Context:
         self.errors = errors
         self.template = template
         self.tail = False
+        self.several = False
+        """Whether the log is in several files: what belongs together may then be in two of them."""
 
     def skip(self, reason: str, block: Block, mask: Any) -> None:
         """Report the lines of a block where `mask` is true; raises LogFormatError when the caller wants no line left
@@ -147,6 +149,8 @@ class Feed:
             left = self.joiner.finish()
             if left is not None and len(left):
                 yield self.finished(left)
+            if self.joiner.orphans:
+                self.context.report.note(f"{self.joiner.orphans:,} lines tell of queries that are not in the log")
 
     def _opening(self, data: bytes) -> bytes:
         import codecs

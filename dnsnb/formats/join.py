@@ -56,6 +56,7 @@ class Joiner:
         self._kept: list[pa.Table] = []
         self.waiting: pa.Table | None = None
         self.unpaired = 0
+        self.orphans = 0
 
     def feed(self, events: pa.Table) -> pa.Table:
         """Take events in the order of the log; return the rows that are complete."""
@@ -105,6 +106,8 @@ class Joiner:
                 match[open_] = _first_after(wide, times, asked[open_], neutral, self.window)
             found[int(kind)] = match
             taken[match[match >= 0]] = True
+        hints = wide[kinds == HINT]
+        self.orphans += int((~np.isin(hints, wide[asked])).sum()) if len(hints) else 0
         done = np.ones(len(asked), bool)
         if not last and len(asked):
             first = found.get(RESPONSE, np.full(len(asked), -1))

@@ -230,6 +230,7 @@ def _read_set(
     clock = Clock(report, options.tz, options.year, first.modified)
     name = first.path.name if first.path is not None else first.name
     context = Context(report, clock, name, events=options.events, errors=options.errors, template=options.template)
+    context.several = len(group) > 1
     if row.kind == "path":
         for events in row.load().read(first, context):
             report["events"] += len(events)

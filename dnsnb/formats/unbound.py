@@ -94,7 +94,9 @@ class Reader(PatternReader):
             raw["status"] = pa.array(["forwarded", "cached"]).take(pc.equal(hit.fill_null("0"), "1").cast(pa.int8()))
             raw["status"] = columns.mapped(
                 pc.if_else(
-                    pc.and_(pc.equal(raw["rcode"], "SERVFAIL"), pc.equal(raw["status"], "forwarded")),
+                    pc.and_(
+                        pc.is_in(raw["rcode"], pa.array(["SERVFAIL", "FORMERR"])), pc.equal(raw["status"], "forwarded")
+                    ),
                     "failed",
                     raw["status"],
                 ),

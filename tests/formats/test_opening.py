@@ -107,6 +107,15 @@ def test_an_answer_in_the_next_file_of_a_set_is_found(tmp_path: Path) -> None:
     assert list(frame["answers"].iloc[0]) == ["198.51.100.1"]
 
 
+def test_lines_whose_query_is_not_in_the_log_are_told_of() -> None:
+    lines = "Mar  1 10:00:00 dnsmasq[1]: forwarded a.example to 192.0.2.53\n"
+    lines += "Mar  1 10:00:01 dnsmasq[1]: query[A] b.example from 192.0.2.1\n"
+    lines += "Mar  1 10:00:01 dnsmasq[1]: forwarded b.example to 192.0.2.53\n"
+    report = read_log(lines.encode(), year=2026, tz="UTC").attrs["import"]
+    assert report.rows == 1
+    assert "1 lines tell of queries that are not in the log" in report.notes
+
+
 def test_streams_bytes_and_lists_are_sources_too(tmp_path: Path) -> None:
     assert len(read_log(io.BytesIO(bind_lines(0, 5)))) == 5
     assert len(read_log(bind_lines(0, 5))) == 5
