@@ -32,6 +32,11 @@ class Running(NamedTuple):
         """Its resident memory."""
         return psutil.Process(self.process.pid).memory_info().rss / 1e6
 
+    def cpu_seconds(self) -> float:
+        """Its processor time so far, the kernel's for it included."""
+        times = psutil.Process(self.process.pid).cpu_times()
+        return float(times.user + times.system)
+
 
 def program(name: str) -> str:
     """Return a program's path, or end with what to install."""
