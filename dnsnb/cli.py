@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of every command."""
     import dnsnb
-    from dnsnb.commands import archive, policy, pseudonyms, report
+    from dnsnb.commands import archive, follow, policy, pseudonyms, report
     from dnsnb.formats import commands as logs
 
     parser = argparse.ArgumentParser(prog="dnsnb", description="A DNS observatory: server, event stream, frames.")
@@ -54,6 +54,7 @@ def build_parser() -> argparse.ArgumentParser:
     archive.add_parsers(commands)
     policy.add_parsers(commands)
     logs.add_parsers(commands)
+    follow.add_parsers(commands)
     report.add_parsers(commands)
     pseudonyms.add_parsers(commands)
     return parser
