@@ -68,5 +68,5 @@ def described(
 
 def answers(text: str) -> list[str]:
     """Return blocky's answer text, ``A (1.2.3.4), CNAME (x.)``, as data."""
-    found = [data for _, data in _ANSWER.findall(text)]
+    found = [data.rstrip(".") if kind in ("CNAME", "NS", "PTR") else data for kind, data in _ANSWER.findall(text)]
     return found if found or not text else [text]

@@ -27,8 +27,10 @@ class Reader(DelimitedReader):
         """Return what a record says."""
         if fields and fields[0].startswith("#"):
             return None
-        when, client, server, qclass, name, qtype, answer, ttl, *rest = fields
-        failed = qtype == "" or not answer
+        when, client, server, qclass, name, qtype, *rest = fields
+        numbers = 2 if len(rest) > 2 and rest[-1].isdigit() and rest[-2].isdigit() else 1  # old ones have no count
+        answer, (ttl, *count) = "||".join(rest[:-numbers]), rest[-numbers:]
+        failed = qtype == "" or answer in ("", "NXDOMAIN")
         return {
             "time_epoch": when,
             "client": client,
@@ -38,6 +40,6 @@ class Reader(DelimitedReader):
             "qtype": qtype,
             "answers": [] if failed else [answer.rstrip(".") if qtype in ("CNAME", "NS", "PTR") else answer],
             "ttl": ttl,
-            "count": rest[0] if rest else None,
+            "count": count[0] if count else None,
             "rcode": "NXDOMAIN" if answer == "NXDOMAIN" else "NOERROR",
         }

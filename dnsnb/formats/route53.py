@@ -36,7 +36,9 @@ class Reader(ObjectReader):
             "qclass": item.get("query_class"),
             "rcode": item.get("rcode"),
             "transport": item.get("transport"),
-            "answers": [str(a.get("Rdata", "")) for a in answers],
+            "answers": [
+                str(a.get("Rdata", "")).rstrip("." if a.get("Type") in ("CNAME", "NS", "PTR") else "") for a in answers
+            ],
             "client_name": source.get("instance") or source.get("resolver_endpoint") or None,
             "status": "blocked"
             if blocked

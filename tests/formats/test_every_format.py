@@ -208,7 +208,7 @@ EXPECTED: dict[str, dict[Any, Any]] = {
         0: {
             "client_name": "laptop",
             "upstream": "tcp+udp:192.0.2.53",
-            "answers": ["198.51.100.7", "web.example.com."],
+            "answers": ["198.51.100.7", "web.example.com"],
             "latency_ms": 12.0,
         },
         1: {"status": "blocked", "list": "ads", "rule": "ads.example.net"},
@@ -217,7 +217,7 @@ EXPECTED: dict[str, dict[Any, Any]] = {
     "blocky-console": {
         "rows": 3,
         "skipped": 1,
-        0: {"client_name": "laptop", "upstream": "upstream", "answers": ["web.example.com.", "198.51.100.7"]},
+        0: {"client_name": "laptop", "upstream": "upstream", "answers": ["web.example.com", "198.51.100.7"]},
         1: {"status": "blocked", "list": "ads", "latency_ms": 0.0, "qtype": "AAAA"},
         2: {"status": "cached", "rcode": "NXDOMAIN", "time": "2026-03-01T10:00:02Z"},
     },
