@@ -32,14 +32,15 @@ class Model(NamedTuple):
     right: Any
     value: Any
     base: float
-    limits: tuple[float, float]  #: log-odds that 1 % and 0.1 % of the usual names trained on pass
+    limits: tuple[float, float]  #: log-odds that 1 % and 0.1 % of usual names pass that it hasn't seen
 
 
 def dga_score(names: Iterable[str | None]) -> Any:
     """Return how much each name looks made up by a program, 0 (a word) to 1, as an array; 0 where there is no label.
 
-    What is looked at is the longest label before the public suffix. 0.99 is passed by some 2 % of ordinary domains,
-    0.999 by some 0.4 %. Names made of words pass hardly ever: there behaviour tells (`dga_behaviour`).
+    What is looked at is the longest label before the public suffix. 0.99 is meant to be passed by 1 % of ordinary
+    domains, 0.999 by 0.1 %; of 5,019 that it had never seen 0.7 % and 0.12 % did, and 69 % and 50 % of the names of 25
+    families that it had never seen. Names made of words pass hardly ever: there behaviour tells (`dga_behaviour`).
 
     >>> scores = dga_score(["wikipedia.org", "xjw3qpkzt0v8h1.com"])
     >>> bool(scores[0] < 0.9), bool(scores[1] > 0.999)
@@ -106,7 +107,12 @@ def as_share(odds: Any, limits: tuple[float, float]) -> Any:
 @cache
 def load() -> Model:
     """Return the table; read once."""
-    with np.load(BytesIO(files("dnsnb.names").joinpath("generated.npz").read_bytes())) as kept:
+    return read(files("dnsnb.names").joinpath("generated.npz").read_bytes())
+
+
+def read(table: bytes) -> Model:
+    """Return a table as the trainer keeps it."""
+    with np.load(BytesIO(table)) as kept:
         return Model(
             {order: _spread(kept, f"usual{order}") for order in (1, 2, 3, 4, 5)},
             {order: _spread(kept, f"sounding{order}") for order in (2, 3)},

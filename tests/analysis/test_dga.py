@@ -25,6 +25,14 @@ def test_by_hand() -> None:
     assert len(analysis.dga(frame, n=1)) == 1
 
 
+def test_of_equal_scores_what_does_not_exist_comes_first_and_what_nobody_chose_is_left_out() -> None:
+    names = ["xjw3qpkzt0v8h1xjw3qpkz.cloudfront.net", "xjw3qpkzt0v8h1xjw3qpkz.com", "xjw3qpkzt0v8h1._tcp.local"]
+    frame = pd.DataFrame({"client": "10.0.0.1", "qname": names, "rcode": ["NOERROR", "NXDOMAIN", "NOERROR"]})
+    found = analysis.dga(pd.concat([frame, frame[:1]]))
+    assert found["domain"].tolist() == names[1::-1]
+    assert found["score"].tolist() == [1.0, 1.0]
+
+
 def test_least_is_a_share() -> None:
     with pytest.raises(ValueError, match="least"):
         analysis.dga(simulate.frame(hours=0.1), least=2)
