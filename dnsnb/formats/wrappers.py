@@ -254,5 +254,5 @@ def _unwrap_json(block: Block, kind: str, clock: Clock, skip: Callable[[str, Any
 
 def _joined(messages: pa.Array, numbers: Any, stamps: Any) -> Block:
     clean = pc.replace_substring(messages, "\n", " ")
-    data = "\n".join(clean.to_pylist()) if len(clean) else ""
+    data = "".join(f"{text}\n" for text in clean.to_pylist())
     return Block(data.encode("utf-8", "surrogatepass"), numbers=numbers, stamps=stamps)

@@ -180,6 +180,13 @@ def test_wrapped_lines_are_unwrapped(wrap: Callable[[str], str], stamped: bool) 
     assert report.lines == report.rows + sum(report.asides.values())
 
 
+def test_a_wrapped_line_of_nothing_is_a_line_too() -> None:
+    inner = "client @0x7f 192.0.2.1#50000 (a.example): query: a.example IN A + (192.0.2.53)"
+    wrapped = [json.dumps({"log": s + "\n", "time": "2026-03-01T10:00:00Z"}) for s in (inner, inner, inner, "")]
+    report = read_log("\n".join([*wrapped, ""]).encode()).attrs["import"]
+    assert (report.lines, report.rows, report.skipped_count) == (4, 3, 1)
+
+
 @pytest.mark.parametrize("wrapper", ["docker", "cri"])
 def test_long_lines_that_a_container_log_cut_are_put_together(wrapper: str) -> None:
     dns = {"version": 3, "type": "request", "id": 1, "queries": [{"rrname": "a.example", "rrtype": "A"}]}
