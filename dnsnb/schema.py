@@ -31,7 +31,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("qtype", "category", "A, AAAA, HTTPS, TYPE65280 …"),
     Column("qclass", "category", "IN, CH, CLASS4 …"),
     Column("rcode", "category", "NOERROR, NXDOMAIN …; null when nobody answered"),
-    Column("status", "category", "how it was answered: cached, stale, forwarded, local, blocked, refused, limited, failed, unknown"),
+    Column("status", "category", "cached, stale, forwarded, local, blocked, refused, limited, failed or unknown"),
     Column("list", "category", "which list decided (null when none did)"),
     Column("rule", "str", "which rule of that list decided (null when none did)"),
     Column("upstream", "category", "who answered (null when nobody was asked)"),
