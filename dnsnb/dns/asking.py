@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from dnsnb.dns import wire
 from dnsnb.dns.aliases import Alias
-from dnsnb.dns.message import Answer
+from dnsnb.dns.message import AddressAnswer, Answer
 from dnsnb.dns.policy import Policy
 from dnsnb.dns.rules import NONE, Verdict
 from dnsnb.dns.wire import Query, Question
@@ -57,7 +57,7 @@ def judged(policy: Policy, client: str, verdict: Verdict, answer: Answer) -> Ver
     """Return what lists say of the answer to a question: of the names it leads through, and of its addresses."""
     if verdict.action != "none":
         return NONE
-    if len(answer.names) > 1:
+    if type(answer) is not AddressAnswer and len(answer.names) > 1:
         found = policy.rules_for(client).decide_chain(answer.names, answer.qtype)
         if found.action == "block":
             return found

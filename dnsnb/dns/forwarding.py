@@ -301,10 +301,12 @@ class Forwarder:
 
     def _finish(self, pending: Pending, result: Result) -> None:
         pending.done = True
-        if self.pending.get(pending.question) is pending:
-            del self.pending[pending.question]
+        question = pending.question
+        other = self.pending.pop(question, pending)
+        if other is not pending:  # asked anew meanwhile
+            self.pending[question] = other
         waiters, pending.waiters = pending.waiters, []
-        self.on_result(pending.question, result)
+        self.on_result(question, result)
         for got, about in waiters:
             got(about, result)
 

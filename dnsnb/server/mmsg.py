@@ -43,7 +43,8 @@ class Datagrams:
         self._together = segments.supported(sock)
         self._in, self._in_memory = mapped(BATCH * SIZE)
         self._out, self._out_view = memory(BATCH * SIZE)
-        self._names, self._names_view = memory(BATCH * NAME)
+        self._names, self._names_memory = mapped(BATCH * NAME)
+        self._names_view = memoryview(self._names_memory)
         self._in_iov, self._in_headers = headers(self._in, self._names)
         self._out_iov, self._out_headers = headers(self._out, self._names)
         # a struct is slow to touch field by field: lengths are read and written through flat views of its memory
@@ -83,7 +84,7 @@ class Datagrams:
     def place(self, index: int) -> bytes:
         """Return where the i-th asker is, for an answer that comes later (`send_late`)."""
         at = index * NAME
-        return self._names_view[at : at + self._name].tobytes()
+        return self._names_memory[at : at + self._name]
 
     def send_late(self, replies: list[tuple[bytes, bytes]]) -> int:
         """Send replies to where their askers are; returns how many the system did not take."""
@@ -206,7 +207,7 @@ class Connected:
         if found is None:
             raise OSError(errno.ENOSYS, "recvmmsg is not to be had here")
         self._recvmmsg, self._sendmmsg = found
-        self._in, self._in_view = memory(BATCH * SIZE)
+        self._in, self._in_memory = mapped(BATCH * SIZE)
         self._out, self._out_view = memory(BATCH * SIZE)
         self._in_iov, self._in_headers = headers(self._in, None)
         self._out_iov, self._out_headers = headers(self._out, None)
@@ -221,9 +222,9 @@ class Connected:
             if count < 0 and (number := ctypes.get_errno()) not in (errno.EAGAIN, errno.EINTR):
                 raise OSError(number, os.strerror(number))
             return []
-        view = self._in_view
+        octets = self._in_memory
         lengths = self._lengths[14 : count * WORDS : WORDS].tolist()
-        return [view[n * SIZE : n * SIZE + length].tobytes() for n, length in enumerate(lengths)]
+        return [octets[at : at + length] for at, length in zip(_STARTS, lengths, strict=False)]
 
     def send(self, fd: int, messages: list[bytes]) -> list[tuple[int, OSError]]:
         """Send messages in order; returns the positions of those that the system refused, and why.

@@ -186,8 +186,8 @@ class _Port:
             return
         query, done, deadline = known
         end = len(query) - 11  # our OPT is the last
-        asked = message[12:end]
-        if message[2] & 0x80 == 0 or (asked != query[12:end] and asked.lower() != query[12:end].lower()):
+        asked = query[12:end]
+        if message[2] & 0x80 == 0 or not (message.startswith(asked, 12) or message[12:end].lower() == asked.lower()):
             self.upstream.wrong_ids += 1
             self._guessed(message)
         elif message[2] & 0x02 or len(message) == msghdr.SIZE:  # cut, there or here: its data is not looked at
