@@ -66,6 +66,7 @@ def rows_of(frame: Any, *where: Any, n: int = EVIDENCE_ROWS) -> pd.DataFrame:
 def _upstreams(latency: pd.DataFrame | None) -> list[Finding]:
     if latency is None or not {"upstream", "count", "p50", "p95", "failed"} <= set(latency.columns):
         return []
+    latency = latency[latency["upstream"] != "unknown"]  # several, or nobody knows whose fault it is
     found = []
     usual = float(latency["p50"].min())
     for number, row in enumerate(latency.to_dict("records")):

@@ -264,3 +264,13 @@ def test_charts_label_round_times_and_cut_none() -> None:
     drawn = str(analysis.rate(last, "10s").chart())
     assert "09:10:00" in drawn
     assert "09:10:50" not in drawn
+
+
+def test_nobody_is_blamed_for_what_a_capture_misses() -> None:
+    columns = {
+        "time": [BASE + n for n in range(60)], "client": ["10.0.0.1"] * 60, "qname": ["a.test"] * 60,
+        "status": ["unknown"] * 60, "rcode": ["NOERROR"] * 40 + [None] * 20, "latency_ms": [3.0] * 40 + [None] * 20,
+    }  # fmt: skip
+    frame = schema.to_frame(schema.to_arrow(columns))
+    assert analysis.latency(frame)["failed"].round(2).tolist() == [0.33]
+    assert "upstream fails" not in str(analysis.summary(frame))
