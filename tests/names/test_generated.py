@@ -91,8 +91,8 @@ def test_it_beats_what_is_known_on_families_that_it_never_saw(shared_data: Path)
     scores = dga_score([row[2] for row in sample])
     area, one_percent, tenth = figures(truth, scores)
     assert area > 0.954
-    assert one_percent > 0.72
-    assert tenth > 0.49
+    assert one_percent > 0.723
+    assert tenth > 0.498
     # the limits hold for what it was not trained on
     assert (scores[~truth] > 0.99).mean() <= 0.01
     assert (scores[~truth] > 0.999).mean() <= 0.0015

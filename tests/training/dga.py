@@ -51,8 +51,11 @@ def usual_names(folder: Path, without: set[str]) -> tuple[list[Parts], Any]:
     found: dict[tuple[str, str], Parts] = {}
     weight: Counter[tuple[str, str]] = Counter()
     for listed in (visited, asked):
-        own = {(label_of(part), part.suffix): part for part in reversed(parts(listed))}
-        kept = {k: v for k, v in reversed(own.items()) if k[0] and k[0].isascii() and k[0] not in without}
+        kept: dict[tuple[str, str], Parts] = {}
+        for part in parts(listed):
+            label = label_of(part)
+            if label and label.isascii() and label not in without:
+                kept.setdefault((label, part.suffix), part)
         for key, part in kept.items():
             found.setdefault(key, part)
             weight[key] += 1 / len(kept)  # type: ignore[assignment]
@@ -89,10 +92,10 @@ def trees(fitted: list[Any]) -> dict[str, Any]:
     return {name: np.array(values) for name, values in made.items()} | {"base": float(base)}
 
 
-def sparse(counts: Any, most: int = 65_535) -> tuple[Any, Any]:
-    """Return counters as the gaps between those that are not 0, and their counts."""
+def sparse(counts: Any) -> tuple[Any, Any]:
+    """Return counters as the gaps between those that are not 0, and their counts; none is rounded or cut."""
     at = np.flatnonzero(counts)
-    return np.diff(at, prepend=0).astype("uint16"), np.minimum(counts[at], most).astype("uint16")
+    return np.diff(at, prepend=0).astype("uint32"), counts[at].astype("uint32")
 
 
 def figures(truth: Any, odds: Any) -> tuple[float, float, float]:
@@ -205,9 +208,9 @@ def keep(model: Model, path: Path) -> None:
     for name, counts in (("usual", model.usual), ("sounding", model.sounding)):
         for order, values in counts.items():
             kept[f"{name}{order}_gaps"], kept[f"{name}{order}_counts"] = sparse(values)
-    kept |= {"suffixes": " ".join(model.suffixes), "shares": np.array(list(model.suffixes.values()), "float32")}
+    kept |= {"suffixes": " ".join(model.suffixes), "shares": np.array(list(model.suffixes.values()))}
     kept |= {"roots": model.roots.astype("int32"), "feature": model.feature.astype("uint8")}
-    kept |= {"threshold": model.threshold, "value": model.value.astype("float32")}  # a threshold rounded is another
+    kept |= {"threshold": model.threshold, "value": model.value}  # a threshold rounded is another
     kept |= {"left": model.left.astype("int32"), "right": model.right.astype("int32")}
     kept |= {"base": model.base, "limits": np.array(model.limits)}
     np.savez_compressed(path, **kept)
