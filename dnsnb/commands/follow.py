@@ -57,7 +57,7 @@ def _show(begin: Callable[[Any], Any], as_json: bool, command: str) -> int:
     if command == "listen":
         print(f"listening on {live.address}", file=sys.stderr, flush=True)
     try:
-        while live.error is None:
+        while live.error is None or not batches.empty():
             try:
                 columns = batches.get(timeout=0.2)
             except queue.Empty:
@@ -87,6 +87,7 @@ def _drain_while_closing(live: Any, batches: queue.Queue[Columns]) -> None:
 def lines(columns: Columns, as_json: bool) -> Iterator[str]:
     """Yield a line a row, printable whatever the names hold: time, client, name, type, what came of it, how long."""
     from dnsnb.drivers.columns import time_text
+    from dnsnb.formats.report import printable
 
     count = len(next(iter(columns.values()), []))
     times = columns.get("time") or [None] * count
@@ -105,8 +106,4 @@ def lines(columns: Columns, as_json: bool) -> Iterator[str]:
             parts.append(status)
         if latency is not None:
             parts.append(f"{latency:.3g} ms")
-        yield _plain("  ".join(map(str, parts)) + (f"  {', '.join(answers)}" if answers else ""))
-
-
-def _plain(text: str) -> str:
-    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
+        yield printable("  ".join(map(str, parts)) + (f"  {', '.join(answers)}" if answers else ""))

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dnsnb.errors import SettingError
+from dnsnb.formats.report import printable
 
 
 def add_parsers(commands: Any) -> None:
@@ -100,13 +101,13 @@ def _add(policy: Any, arguments: argparse.Namespace) -> Any:
         if not arguments.json:
             print(f"{told['names']:,} names: {told['new']:,} new, {told['known']:,} caught already")
             for name, count in told["known_by"].items():
-                print(f"  {_plain(name)}: {count:,}")
+                print(f"  {printable(name)}: {count:,}")
             _report(told["report"])
         return told
     kind = "allow" if arguments.allow else "block"
     told = policy.add_list(arguments.name, kind=kind, schedule=arguments.schedule, **source)
     if not arguments.json:
-        print(f"{_plain(told['name'])}: {told['count']:,} rules")
+        print(f"{printable(told['name'])}: {told['count']:,} rules")
         _report(told["report"])
     return told
 
@@ -114,14 +115,14 @@ def _add(policy: Any, arguments: argparse.Namespace) -> Any:
 def _remove(policy: Any, arguments: argparse.Namespace) -> Any:
     told = policy.remove_list(arguments.name)
     if not arguments.json:
-        print(f"{_plain(arguments.name)} is gone")
+        print(f"{printable(arguments.name)} is gone")
     return told
 
 
 def _switch(policy: Any, arguments: argparse.Namespace) -> Any:
     told = policy.change_list(arguments.name, enabled=arguments.verb == "enable")
     if not arguments.json:
-        print(f"{_plain(told['name'])}: {_state(told)}")
+        print(f"{printable(told['name'])}: {_state(told)}")
     return told
 
 
@@ -129,7 +130,7 @@ def _refresh(policy: Any, arguments: argparse.Namespace) -> Any:
     told = policy.refresh_lists(arguments.name)
     if not arguments.json:
         for item in told:
-            print(f"{_plain(item['name'])}: {item['count']:,} rules, {_state(item)}")
+            print(f"{printable(item['name'])}: {item['count']:,} rules, {_state(item)}")
     return told
 
 
@@ -151,7 +152,7 @@ def _hits(policy: Any, arguments: argparse.Namespace) -> Any:
         _table(("list", "rule", "hits"), [(r["list"], r["rule"], f"{r['hits']:,}") for r in told["rules"]])
         if "never" in told:
             never = told["never"]
-            print(f"{never['never_hit']:,} of {never['rules']:,} rules of {_plain(never['list'])} have never hit")
+            print(f"{never['never_hit']:,} of {never['rules']:,} rules of {printable(never['list'])} have never hit")
     return told
 
 
@@ -190,25 +191,20 @@ def _report(report: dict[str, Any]) -> None:
         f"read as {report['format']}: {report['lines']:,} lines, {report['kept']:,} kept, {report['skipped']:,} skipped"
     )
     for reason, count in list(report["reasons"].items())[:10]:
-        print(f"  {count:,} x {_plain(reason)}")
+        print(f"  {count:,} x {printable(reason)}")
     for item in report["examples"][:10]:
-        print(f"  line {item['line']}: {_plain(item['text'])}")
+        print(f"  line {item['line']}: {printable(item['text'])}")
 
 
 def _state(item: dict[str, Any]) -> str:
     if item.get("error"):
-        return f"error: {_plain(item['error'])}"
+        return f"error: {printable(item['error'])}"
     hours = f", {item['schedule']}" if item.get("schedule") else ""
     return ("holds" if item["enabled"] else "rests") + hours
 
 
 def _table(head: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
-    shown = [head, *([_plain(str(cell)) for cell in row] for row in rows)]
+    shown = [head, *([printable(str(cell)) for cell in row] for row in rows)]
     widths = [max(len(row[column]) for row in shown) for column in range(len(head))]
     for row in shown:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-
-
-def _plain(text: str) -> str:
-    """List texts are hostile: nothing of them may steer a terminal."""
-    return "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in text)

@@ -145,7 +145,8 @@ class Journal:
         if most is None or len(self.rows) <= most:
             rows, self.rows = self.rows, []
         else:
-            rows, self.rows = self.rows[:most], self.rows[most:]
+            rows = self.rows[:most]
+            del self.rows[:most]
         dropped, self.dropped = self.dropped, 0
         first = self._next_id
         self._next_id += len(rows)

@@ -46,9 +46,7 @@ class Peer:
     ) -> None:
         self.allowed = allowed
         self.rules = rules
-        self.stamp = (
-            stamp  # the same for all of a group until something changes; on entries that it may have as they are
-        )
+        self.stamp = stamp  # a group's until something changes; on entries that it may have as they are
         self.memo = memo
         self.generation = generation
         self.bucket = bucket  # None while there is no limit

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from dnsnb.errors import LogFormatError, SettingError
+from dnsnb.formats.report import printable
 
 SHOWN = ("time", "client", "qname", "qtype", "rcode", "status", "latency_ms", "upstream")
 
@@ -55,7 +56,7 @@ def read_command(
         raise LogFormatError(str(error)) from None
     head = frame[[c for c in SHOWN if c in frame]].head(max(0, args.head))
     if len(head):
-        show(_escaped(head.to_string(max_colwidth=60)))
+        show(printable(head.to_string(max_colwidth=60), keep="\n"))
         show("")
     show(str(frame.attrs["import"]))
     return 0
@@ -145,10 +146,6 @@ def _flat(table: Any) -> Any:
         if risky.any():
             frame.loc[risky, name] = "'" + frame.loc[risky, name].astype(str)
     return frame
-
-
-def _escaped(text: str) -> str:
-    return "".join(c if c.isprintable() or c == "\n" else f"\\x{ord(c):02x}" for c in text)
 
 
 def _print(text: str) -> None:

@@ -68,7 +68,7 @@ class ImportReport(dict[str, Any]):
         lines = [f"{label:<12}{value}" for label, value in self._facts()]
         for reason, entry in self["skipped"].items():
             lines.append(f"  {entry['count']:>9,}  {reason}")
-            lines += [f"             {file}:{line}: {_printable(text)}" for file, line, text in entry["examples"]]
+            lines += [f"             {file}:{line}: {printable(text)}" for file, line, text in entry["examples"]]
         return "\n".join(lines)
 
     __repr__ = __str__
@@ -77,7 +77,7 @@ class ImportReport(dict[str, Any]):
         rows = "".join(f"<tr><th>{label}</th><td>{html.escape(str(value))}</td></tr>" for label, value in self._facts())
         for reason, entry in self["skipped"].items():
             shown = "".join(
-                f"<br><code>{html.escape(f'{f}:{n}: {_printable(t)}')}</code>" for f, n, t in entry["examples"]
+                f"<br><code>{html.escape(f'{f}:{n}: {printable(t)}')}</code>" for f, n, t in entry["examples"]
             )
             rows += f"<tr><th>{entry['count']:,}</th><td>{html.escape(reason)}{shown}</td></tr>"
         return f'<table class="dnsnb-import"><caption>import report</caption>{rows}</table>'
@@ -87,7 +87,7 @@ class ImportReport(dict[str, Any]):
         facts = [
             (
                 "files",
-                ", ".join(_printable(f) for f in files[:3]) + (f" and {len(files) - 3} more" if len(files) > 3 else ""),
+                ", ".join(printable(f) for f in files[:3]) + (f" and {len(files) - 3} more" if len(files) > 3 else ""),
             ),
             ("format", str(self["format"])),
             ("lines", f"{self['lines']:,}"),
@@ -101,8 +101,9 @@ class ImportReport(dict[str, Any]):
         facts += [(k, str(self[k])) for k in ("year", "zone") if self[k] is not None]
         if self["clock_steps"]:
             facts.append(("clock steps", f"{self['clock_steps']:,} (the time went back by more than a minute)"))
-        return facts + [("note", _printable(note)) for note in self["notes"]]
+        return facts + [("note", printable(note)) for note in self["notes"]]
 
 
-def _printable(text: str) -> str:
-    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
+def printable(text: str, keep: str = "") -> str:
+    """Return hostile text fit for a terminal: what can't be printed, and isn't to be kept, as ``\\x1b``."""
+    return "".join(c if c.isprintable() or c in keep else f"\\x{ord(c):02x}" for c in text)

@@ -44,14 +44,13 @@ class Datagrams:
         self._in, self._in_memory = mapped(BATCH * SIZE)
         self._out, self._out_view = memory(BATCH * SIZE)
         self._names, self._names_memory = mapped(BATCH * NAME)
-        self._names_view = memoryview(self._names_memory)
         self._in_iov, self._in_headers = headers(self._in, self._names)
         self._out_iov, self._out_headers = headers(self._out, self._names)
         # a struct is slow to touch field by field: lengths are read and written through flat views of its memory
         self._lengths = memoryview(self._in_headers).cast("B").cast("I")
         self._out_lengths = memoryview(self._out_iov).cast("B").cast("L")
         self._out_address = ctypes.addressof(self._out_headers)
-        self._places_view = self._names_view.cast("L")
+        self._places_view = memoryview(self._names_memory).cast("L")
         self._places: list[Any] = []  # where the askers of the last batch are
         self._clients: dict[int | bytes, str] = {}
         self._name = 28 if self._six else 16  # octets of an address
@@ -74,7 +73,7 @@ class Datagrams:
         if self._six:
             rest = (self._places_view[n : count * 4 : 4].tolist() for n in (1, 2, 3))
             self._places = list(zip(heads, *rest, strict=True))
-            names = [self._names_view[at : at + 16].tobytes() for at in range(8, count * NAME, NAME)]
+            names = [self._names_memory[at : at + 16] for at in range(8, count * NAME, NAME)]
             clients = [known(name) or self._client(name) for name in names]
         else:
             self._places = heads

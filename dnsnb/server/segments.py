@@ -87,7 +87,6 @@ class Runs:
         self._sizes = octets.cast("H")
         self._iov = memoryview(iov).cast("B").cast("L")
         self._headers = memoryview(each).cast("B").cast("L")
-        self._held: list[int] = []  # replies of each run
 
     def send(self, keys: Sequence[Any], slots: dict[Any, int], replies: Sequence[bytes]) -> int:
         """Send each reply to the address in its key's slot; returns how many were not taken.
@@ -102,7 +101,7 @@ class Runs:
         count = len(runs)
         whole = b"".join(chain.from_iterable(runs))
         self._view[: len(whole)] = whole
-        held = self._held = list(map(len, runs))
+        held = list(map(len, runs))
         sizes = [len(run[0]) for run in runs]
         octets = list(map(mul, sizes, held))
         # written by column: a memoryview takes a slice for the price of three items
