@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from dnsnb.errors import LogFormatError
-from dnsnb.formats import columns, wrappers
+from dnsnb.formats import columns, jsonstream, wrappers
 from dnsnb.formats.lines import Block
 from dnsnb.formats.report import ImportReport
 from dnsnb.formats.table import Format
@@ -88,6 +88,7 @@ class Feed:
         self._line = 1
         self._before: int | None = None
         self._decode: Callable[[bytes], bytes] | None = None
+        self._records: jsonstream.Lines | None = None
         self._started = False
         self._pool: ThreadPoolExecutor | None = None
         self._jobs: deque[Future[Any]] = deque()
@@ -110,6 +111,8 @@ class Feed:
             data = self._opening(data)
         if self._decode is not None:
             data = self._decode(data)
+        if self._records is not None:
+            data = self._records.feed(data)
         self._held.append(data)
         self._size += len(data)
         if self._size < self.block and not flush:
@@ -155,14 +158,25 @@ class Feed:
     def _opening(self, data: bytes) -> bytes:
         import codecs
 
+        text = data
         if data.startswith((b"\xff\xfe", b"\xfe\xff")):
             decoder = codecs.getincrementaldecoder("utf-16")("replace")
             self._decode = lambda piece: decoder.decode(piece).encode("utf-8", "replace")
             self.context.report.note("the file is UTF-16")
-            return data
-        return data.removeprefix(b"\xef\xbb\xbf")
+            text = data.decode("utf-16", "replace").encode("utf-8", "replace")
+        else:
+            text = data = data.removeprefix(b"\xef\xbb\xbf")
+        if jsonstream.needed(text):
+            self._records = jsonstream.Lines()
+            self.context.report.note("the file's JSON is not one record a line: what is called a line here is a record")
+        return data
 
     def _tail(self) -> Iterator[pa.Table]:
+        if self._records is not None:
+            if self._records.open:
+                self.context.report.note(f"{self.context.source}: the JSON ends too early; what was there was read")
+            self._held.append(self._records.finish())
+            self._records = None
         rest = b"".join(self._held)
         self._held, self._size = [], 0
         cut = rest.rfind(b"\n") + 1

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from dnsnb import schema
 from dnsnb.errors import LogFormatError, SettingError
-from dnsnb.formats import columns, opening, sniff, wrappers
+from dnsnb.formats import columns, jsonstream, opening, sniff, wrappers
 from dnsnb.formats.feeding import Context, Feed
 from dnsnb.formats.lines import Block
 from dnsnb.formats.report import ImportReport
@@ -123,21 +123,20 @@ def tables_of(
 
 def _refuse_if_other(one: opening.Input, row: Format, wrapper: str | None, report: ImportReport) -> None:
     """Raise LogFormatError when a file from which a named format gave nothing does not look like it either."""
-    head = sniff.Head(one.start, one.name, path=one.path)
+    head = sniff.Head(_text(one.start), one.name, path=one.path)
     if wrapper is not None or row.load().score(head):
         return
     found, _ = sniff.sniff(head)
     raise LogFormatError(
-        f"{one.name}: not a {row.title}: expected at least one such line, found none in {report['lines']:,}; the first "
-        f"line is {head.lines[0][:120] if head.lines else ''!r}" + (f"; it looks like {found.name}" if found else "")
+        f"{one.name}: not {row.name} ({row.title}): expected at least one such line, found none in "
+        f"{report['lines']:,}; the first line is {head.lines[0][:120] if head.lines else ''!r}"
+        + (f"; it looks like {found.name}" if found else "")
     )
 
 
 def recognise(one: opening.Input, options: Options) -> tuple[Format, str | None]:
     """Return the format of an input and the wrapper that its lines are in; raises LogFormatError."""
-    raw = one.head
-    if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raw = raw.decode("utf-16", "replace").encode("utf-8", "replace")
+    raw = _text(one.head)
     head = sniff.Head(raw, one.name, path=one.path)
     wrapper = None
     if not head.raw and one.cut is not None:
@@ -148,10 +147,12 @@ def recognise(one: opening.Input, options: Options) -> tuple[Format, str | None]
         row = FORMATS[options.format]
         if row.kind != "lines":
             if not row.load().score(head):
-                raise LogFormatError(f"{one.name}: not a {row.title}: it starts {raw[:16]!r}")
+                raise LogFormatError(f"{one.name}: not {row.name} ({row.title}): it starts {raw[:16]!r}")
             return row, None
         if head.binary:
-            raise LogFormatError(f"{one.name}: not a {row.title}: found binary data that starts {raw[:8].hex(' ')}")
+            raise LogFormatError(
+                f"{one.name}: not {row.name} ({row.title}): found binary data that starts {raw[:8].hex(' ')}"
+            )
         plain = int(row.load().score(head))
         inner, wrapper = _unwrapped(one, head, options)
         return row, wrapper if inner is not None and _better(
@@ -169,6 +170,16 @@ def recognise(one: opening.Input, options: Options) -> tuple[Format, str | None]
     if row_found is None:
         raise sniff.unknown(head, scores)
     return row_found, None
+
+
+def _text(raw: bytes) -> bytes:
+    """Return the start of a file as UTF-8, and JSON with a record a line."""
+    if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raw = raw.decode("utf-16", "replace").encode("utf-8", "replace")
+    if jsonstream.needed(raw):
+        records = jsonstream.Lines()
+        raw = records.feed(raw) or records.finish()
+    return raw
 
 
 def _better(inner: int, plain: int, head: sniff.Head, row: Format, wrapper: str | None, options: Options) -> bool:

@@ -72,10 +72,10 @@ class Head:
         return sum(bool(compiled.search(t)) for t in texts) / len(texts) if texts else 0.0
 
     def keyed(self, *keys: str) -> int:
-        """Return 95 when most JSON lines have all of these keys, else 0."""
+        """Return 95 when most JSON lines have all of these keys, and half of the lines are JSON, else 0."""
         items = self.items
         hits = sum(all(k in item for k in keys) for item in items)
-        return 95 if items and hits * 2 > len(items) and len(items) * 2 > min(len(self.lines), 50) else 0
+        return 95 if items and hits * 2 > len(items) and len(items) * 2 >= min(len(self.lines), 50) else 0
 
 
 def sniff(head: Head) -> tuple[Format | None, dict[str, int]]:
