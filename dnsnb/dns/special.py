@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from dnsnb.dns.names import BELOW, BOTH, EXACT
 from dnsnb.dns.wire import name_to_text
+from dnsnb.errors import SettingError
 
 MAX_PATTERNS = 20_000
 MAX_REGEX = 1_000
@@ -71,7 +72,10 @@ class Special:
 
 
 class Patterns:
-    """All rules that no table of names can hold, matched together: regular expressions by one RE2 set."""
+    """All rules that no table of names can hold, matched together: regular expressions by one RE2 set.
+
+    Raises SettingError when the set would take too much memory.
+    """
 
     def __init__(self, rules: Sequence[tuple[int, Special]]) -> None:
         self.rules = tuple(rules)
@@ -96,7 +100,11 @@ class Patterns:
             self._set = re2.Set.SearchSet(_options(SET_BUDGET))
             for _, rule in self._straight:
                 self._set.Add(rule.regex)
-            self._set.Compile()
+            try:
+                self._set.Compile()
+            except re2.error:
+                why = f"regular expressions that together take more than {SET_BUDGET >> 20} MB of memory"
+                raise SettingError("lists", f"{len(self._straight):,} expressions", why) from None
 
     def matching(self, qname: bytes) -> list[tuple[int, Special]]:
         """Return (list slot, rule) of the rules whose pattern matches a wire name; linear in the name's length."""

@@ -16,7 +16,7 @@ from typing import Any
 
 from dnsnb.dns.listcontent import ListContent, LoadReport
 from dnsnb.dns.listformats import read_list
-from dnsnb.dns.lists import BLACKLIST, WHITELIST, NamedList
+from dnsnb.dns.lists import BLACKLIST, WHITELIST, NamedList, Staged
 from dnsnb.dns.policy import Policy
 from dnsnb.errors import DnsnbError, SettingError
 from dnsnb.server.fetch import Fetcher, FetchError
@@ -89,22 +89,25 @@ class ListKeeper:
             known = self._known(source)
             if known is None:
                 self.policy.create(source.name, source.kind, source.enabled, source.schedule)
-            else:
-                self.policy.configure(source.name, enabled=source.enabled, schedule=source.schedule)
             before = self.states.get(source.name)
             self.states[source.name] = state
             try:
+                built = await self._build(source.name, content)
                 if kept:
                     await self._keep(source, text)
-            except OSError as error:
+            except (SettingError, OSError) as error:
                 if before is None:
                     del self.states[source.name]
                     if known is None:
                         self.policy.drop(source.name)
                 else:
                     self.states[source.name] = before
+                if isinstance(error, SettingError):
+                    raise
                 raise SettingError("policy_folder", str(self.store.folder), f"can't be written ({error})") from None
-            await self._install(state, content)
+            if known is not None:
+                self.policy.configure(source.name, enabled=source.enabled, schedule=source.schedule)
+            self._take(state, content, built)
         return self.status(source.name)
 
     def _known(self, source: ListSource) -> NamedList | None:
@@ -208,11 +211,15 @@ class ListKeeper:
                         state.error = "no copy of it was kept"
                         state.due = float("inf") if inline else self.wall()
                         continue
-                    await self._install(state, await self._read(source, text))
+                    content = await self._read(source, text)
+                    self._take(state, content, await self._build(name, content))
                     state.etag, state.modified, state.checked = marks["etag"], marks["modified"], marks["checked"]
                     self._plan(state)
                 except (DnsnbError, OSError, TypeError, ValueError) as error:
                     failed.append(f"list {name}: {error}")
+                    if name in self.states:  # its source may have a better one
+                        self.states[name].error, self.states[name].failures = str(error), 1
+                        self._plan(self.states[name])
         return failed
 
     # --- what is there ---
@@ -278,9 +285,10 @@ class ListKeeper:
                     held = self.policy.lists[source.name].content
                     if content.count == 0 and held is not None and held.count > 0:
                         raise FetchError("it holds no rule any more: the last good copy stays")
+                    built = await self._build(source.name, content)
                     if state.kept:
                         await asyncio.to_thread(self.store.save_copy, source.name, text)
-                    await self._install(state, content)
+                    self._take(state, content, built)
             except (DnsnbError, OSError) as error:
                 failed = str(error)
             if failed is not None:  # what was not taken must not pass for known next time
@@ -311,10 +319,13 @@ class ListKeeper:
         pause = functools.partial(time.sleep, PAUSE_S)  # lets go of the GIL, so that queries are answered meanwhile
         return await asyncio.to_thread(read_list, text, source.kind, source.format, source.scope, pause)
 
-    async def _install(self, state: ListState, content: ListContent) -> None:
-        staged = self.policy.stage(state.source.name, content)
-        built = await asyncio.to_thread(staged.build)
-        self.policy.install(staged, built)
+    async def _build(self, name: str, content: ListContent) -> tuple[Staged, Any]:
+        """Make the tables with a list's new content, before anything is kept: it may not fit."""
+        staged = self.policy.stage(name, content)
+        return staged, await asyncio.to_thread(staged.build)
+
+    def _take(self, state: ListState, content: ListContent, built: tuple[Staged, Any]) -> None:
+        self.policy.install(*built)
         state.loaded = self.wall()
         state.report = content.report
         self._plan(state)

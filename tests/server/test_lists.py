@@ -280,6 +280,28 @@ async def test_a_list_that_cant_be_fetched_is_not_added(site: tuple[Site, str], 
     assert not (tmp_path / "policy.json").exists()
 
 
+GREEDY = b"\n".join(b"/([a-z0-9]{1,900}\\.)+x%d$/" % n for n in range(150))  # each is fine, all together are not
+
+
+async def test_expressions_that_take_too_much_memory_are_refused(site: tuple[Site, str], tmp_path: Path) -> None:
+    held, url = site
+    policy = Policy()
+    async with PolicyKeeper(policy, tmp_path, fetcher=near()) as keeper:
+        await keeper.lists.add({"name": "ads", "url": f"{url}/good"})
+        held.body, held.etag = GREEDY, '"greedy"'
+        status = await keeper.lists.refresh("ads")  # a list that has turned hostile
+        assert "together take more than 64 MB" in status["error"]
+        assert blocked(policy, "ads.example.com")
+    again = Policy()
+    async with PolicyKeeper(again, tmp_path) as keeper:  # the good copy is what was kept
+        assert keeper.problems == []
+        assert blocked(again, "ads.example.com")
+        await asyncio.to_thread(keeper.store.save_copy, "ads", GREEDY)
+    async with PolicyKeeper(Policy(), tmp_path, fetcher=near()) as keeper:  # and a bad one stops no start
+        assert "together take more than 64 MB" in keeper.problems[0]
+        assert keeper.lists.states["ads"].due < keeper.lists.wall() + 100
+
+
 async def test_refreshes_come_when_they_are_due(site: tuple[Site, str]) -> None:
     now = [1_700_000_000.0]
     policy = Policy(wall=lambda: now[0])
@@ -411,9 +433,13 @@ async def test_a_disk_that_cant_be_written_changes_nothing(tmp_path: Path, monke
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
+    await keeper.lists.add({"name": "old", "text": "b.example"})
     monkeypatch.setattr(keeper.store, "_write", full)
-    with pytest.raises(SettingError, match="No space left"):
-        await keeper.lists.add({"name": "x", "text": "a.example"})
+    for name in ("x", "old"):
+        with pytest.raises(SettingError, match="No space left"):
+            await keeper.lists.add({"name": name, "text": "a.example", "enabled": False})
+    assert policy.lists["old"].enabled
+    assert blocked(policy, "b.example")
     with pytest.raises(SettingError, match="No space left"):
         await keeper.add_records([{"name": "nas.lan", "type": "A", "data": "192.168.1.2"}])
     assert "x" not in policy.lists
