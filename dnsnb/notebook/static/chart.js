@@ -1,5 +1,6 @@
 // Queries over time on a canvas: bars stacked by status, a strip of latency quantiles, a brush that selects a span.
 
+import { MINUTES } from "./rates.js";
 import { STATUSES, clock, h, millis, put, short } from "./text.js";
 
 const STRIP = 40; // px of the latency strip
@@ -19,6 +20,7 @@ export class Chart {
   constructor({ onBrush }) {
     this.onBrush = onBrush;
     this.window = 300;
+    this.fitting = true;
     this.span = null;
     this.hover = null;
     this.canvas = h("canvas", { class: "dnsnb-chart", tabindex: "0", role: "img", "aria-label": "Queries over time" });
@@ -32,6 +34,20 @@ export class Chart {
     this.canvas.addEventListener("keydown", (e) => this.key(e));
   }
 
+  choose(seconds) {
+    this.window = seconds;
+    this.fitting = false;
+  }
+
+  /** The window that fits a log, until one is chosen: of the past all of it, five minutes once something is new. */
+  fit(rates) {
+    if (this.fitting && rates.last) {
+      this.choose(rates.past ? 0 : 300);
+      this.fitting = rates.past;
+    }
+    return this.window;
+  }
+
   /** The span to show in seconds and the width of a bar. */
   frame(rates, now) {
     const wide = Math.max(200, this.canvas.clientWidth || 600) - LEFT;
@@ -39,7 +55,7 @@ export class Chart {
     // a young log fills the width: a minute at first, then as much as there is, up to the window
     let from = Math.max(to - this.window, Math.min(to - 60, Number.isFinite(rates.first) ? rates.first - 5 : to));
     if (!this.window) {
-      from = Number.isFinite(rates.first) ? rates.first : to - 60;
+      from = Number.isFinite(rates.first) ? Math.max(rates.first, rates.last - MINUTES * 60) : to - 60;
       to = Math.max(rates.last + 1, from + 60);
     }
     const least = (to - from) / Math.max(20, Math.floor(wide / 5));

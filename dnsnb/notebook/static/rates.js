@@ -5,7 +5,7 @@ import { STATUSES } from "./text.js";
 const KINDS = STATUSES.length;
 const BINS = 40; // half octaves from 1/64 ms
 const SECONDS = 3600;
-const MINUTES = 2880;
+export const MINUTES = 2880;
 const STATUS_AT = new Map(STATUSES.map((s, i) => [s, i]));
 
 export function latencyBin(ms) {
@@ -50,6 +50,16 @@ export class Rates {
     this.rings = [new Ring(1, SECONDS), new Ring(60, MINUTES)];
     this.first = Infinity;
     this.last = 0;
+  }
+
+  /** Whether there are rows, but none of the last five minutes. */
+  get past() {
+    return this.last > 0 && Date.now() / 1000 - this.last > 300;
+  }
+
+  /** The end of what is shown, in seconds: now; of a log without a server that is past, its last row. */
+  now(log) {
+    return log && this.past ? this.last + 1 : Date.now() / 1000;
   }
 
   add(second, kind, n, bin = -1) {

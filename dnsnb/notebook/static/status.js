@@ -85,7 +85,7 @@ export function statusLine(desk, { onShow, commands = true, about = "" }) {
     const { rates } = desk;
     const now = Math.floor(Date.now() / 1000);
     const ten = rates.total(10, now);
-    const five = rates.total(300, now + 1);
+    const five = rates.total(300, Math.floor(rates.now(!commands)) + 1);
     put(qps.value, short(ten.sum / 10));
     put(blocked.value, percent(five.byStatus.blocked, five.sum));
     put(cached.value, percent(five.byStatus.cached + five.byStatus.stale, five.sum));

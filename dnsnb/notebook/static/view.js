@@ -39,10 +39,11 @@ export function mount(el, desk, options = {}) {
   const warn = warning(desk);
   const chart = new Chart({ onBrush: (span) => desk.select((s) => (s.span = span)) });
   const windows = h("span", { class: "dnsnb-seg", role: "group", "aria-label": "Time shown" });
+  const press = (seconds) => WINDOWS.forEach(([, s], i) => windows.children[i].setAttribute("aria-pressed", String(s === seconds)));
   for (const [label, seconds] of WINDOWS) {
     const button = h("button", { type: "button", "aria-pressed": String(chart.window === seconds), onclick: () => {
-      chart.window = seconds;
-      for (const b of windows.children) b.setAttribute("aria-pressed", String(b === button));
+      chart.choose(seconds);
+      press(seconds);
       drawnAt.chart = 0;
       mark("chart");
     } }, label);
@@ -132,13 +133,14 @@ export function mount(el, desk, options = {}) {
     if (want("numbers") && (all || now - drawnAt.numbers > 450)) {
       drawnAt.numbers = now;
       status.drawNumbers();
-      const five = rates.total(300, Math.floor(Date.now() / 1000) + 1);
+      const five = rates.total(300, Math.floor(rates.now(!commands)) + 1);
       put(quantiles, `p50 ${millis(five.p50)} · p95 ${millis(five.p95)} · p99 ${millis(five.p99)}`);
     }
     const soon = desk.store.selection.empty ? 0 : 450; // bars of a filter are made from rows
     if (has("chart") && want("chart") && (!desk.paused || all || drawnAt.chart === 0) && now - drawnAt.chart > soon) {
       drawnAt.chart = now;
-      const frame = chart.frame(rates, Date.now() / 1000);
+      if (!commands) press(chart.fit(rates));
+      const frame = chart.frame(rates, rates.now(!commands));
       const s = store.selection;
       const filtered = !s.empty && !(s.span && Object.keys(s.values).length === 0 && !s.terms.length);
       chart.draw(filtered ? seriesOf(store, withoutSpan(store), frame.from, frame.to, frame.step) : rates.series(frame.from, frame.to, frame.step), frame, s.span);
