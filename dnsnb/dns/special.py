@@ -80,14 +80,14 @@ class Patterns:
     def __init__(self, rules: Sequence[tuple[int, Special]]) -> None:
         self.rules = tuple(rules)
         self._always: list[tuple[int, Special]] = []
-        self._globs: list[tuple[_Glob, tuple[int, Special]]] = []
+        self._globs = _Globs()
         self._inverted: list[tuple[Any, tuple[int, Special]]] = []
         self._straight: list[tuple[int, Special]] = []
         self._set: Any = None
         for item in rules:
             rule = item[1]
             if rule.glob is not None:
-                self._globs.append((_Glob(rule.glob), item))
+                self._globs.add(_Glob(rule.glob), item)
             elif rule.regex is None:
                 self._always.append(item)
             elif rule.invert:
@@ -110,31 +110,59 @@ class Patterns:
         """Return (list slot, rule) of the rules whose pattern matches a wire name; linear in the name's length."""
         text = name_to_text(qname)
         found = list(self._always)
-        found += [item for glob, item in self._globs if glob.matches(text)]
+        found += self._globs.matching(text)
         if self._set is not None:
             found += [self._straight[number] for number in self._set.Match(text) or ()]
         found += [item for regex, item in self._inverted if regex.search(text) is None]
         return found
 
 
+class _Globs:
+    """Globs by four letters that a name must hold to match: of twenty thousand a name is laid beside a handful."""
+
+    def __init__(self) -> None:
+        self._items: list[tuple[_Glob, tuple[int, Special]]] = []
+        self._loose: list[int] = []  # with no four letters in a row
+        self._by_run: dict[str, list[int]] = {}
+
+    def add(self, glob: _Glob, item: tuple[int, Special]) -> None:
+        runs = _runs(*glob.pieces)
+        rarest = min(runs, key=lambda run: len(self._by_run.get(run, ())), default=None)
+        known = self._loose if rarest is None else self._by_run.setdefault(rarest, [])
+        known.append(len(self._items))
+        self._items.append((glob, item))
+
+    def matching(self, text: str) -> list[tuple[int, Special]]:
+        """Return the items of the globs that match a name, in the order in which they were added."""
+        near = self._loose.copy()
+        if self._by_run:
+            for run in _runs(text) & self._by_run.keys():
+                near += self._by_run[run]
+        return [self._items[number][1] for number in sorted(near) if self._items[number][0].matches(text)]
+
+
+def _runs(*texts: str) -> set[str]:
+    return {text[at : at + 4] for text in texts for at in range(len(text) - 3)}
+
+
 class _Glob:
     """A pattern with ``*`` as in adblock lists: ``||`` is a label's start, ``|`` an end, ``^`` the end of the name."""
 
-    __slots__ = ("_end", "_label", "_pieces", "_start")
+    __slots__ = ("_end", "_label", "_start", "pieces")
 
     def __init__(self, pattern: str) -> None:
         self._label = pattern.startswith("||")
         self._start = not self._label and pattern.startswith("|")
         body = pattern.lstrip("|").lower()
         self._end = body.endswith(("^", "|"))
-        self._pieces = body.rstrip("^|").split("*")
+        self.pieces = body.rstrip("^|").split("*")
 
     def matches(self, text: str) -> bool:
-        first = self._pieces[0]
+        first = self.pieces[0]
         if self._start:
             return text.startswith(first) and self._rest(text, len(first))
         if not self._label:
-            if len(self._pieces) == 1 and self._end:
+            if len(self.pieces) == 1 and self._end:
                 return text.endswith(first)
             at = text.find(first)  # the leftmost leaves most for what follows
             return at >= 0 and self._rest(text, at + len(first))
@@ -147,7 +175,7 @@ class _Glob:
                 return False
 
     def _rest(self, text: str, at: int) -> bool:
-        pieces = self._pieces[1:]
+        pieces = self.pieces[1:]
         if not pieces:
             return not self._end or at == len(text)
         for piece in pieces[:-1]:
@@ -217,7 +245,12 @@ def split_modifiers(text: str) -> tuple[str, list[str]]:
         pattern, rest = text[: close + 1], text[close + 2 :]
     else:
         pattern, _, rest = text.partition("$")
-    parts = re.split(r"""(?<!\\),(?=(?:[^'"]|'[^']*'|"[^"]*")*$)""", rest) if rest else []
+    parts, start = [], 0
+    for found in re.finditer(r"""\\.|'[^']*'|"[^"]*"|,""", rest):
+        if found[0] == ",":
+            parts.append(rest[start : found.start()])
+            start = found.end()
+    parts.append(rest[start:])
     return pattern, [part.strip().replace("\\,", ",") for part in parts if part.strip()]
 
 

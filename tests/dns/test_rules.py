@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 
 import pytest
 from hypothesis import given, settings
@@ -13,6 +14,7 @@ from dnsnb.dns.names import BELOW, BOTH, EXACT, name_tail
 from dnsnb.dns.nametable import Layer, NameTable, hash_tails
 from dnsnb.dns.policy import Policy
 from dnsnb.dns.rules import Rules
+from dnsnb.dns.special import Patterns, Special
 from dnsnb.dns.wire import name_to_text
 
 A, AAAA, TXT = 1, 28, 16
@@ -277,3 +279,15 @@ def test_special_rules_are_told_apart_by_value() -> None:
     policy = Policy()
     content = policy.load("l", "||x.test^$dnstype=A", format="adblock")
     assert dataclasses.replace(content.specials[0]) == content.specials[0]
+
+
+def test_a_name_is_laid_beside_few_of_many_globs() -> None:
+    rules = [(0, Special(f"r{n}", 0, glob=f"||ads{n}.*.tracker{n}.example^")) for n in range(5000)]
+    patterns = Patterns([*rules, (1, Special("short", 0, glob="||a*b^")), (1, Special("any", 0, glob="*x77.*"))])
+    began = time.thread_time()
+    for n in range(50):
+        assert patterns.matching(name_tail(f"www.ads{n}.eu.tracker{n}.example") + b"\0") == [rules[n]]
+    assert time.thread_time() - began < 0.2  # laid beside each it was 0.4 s
+    found = patterns.matching(name_tail("ads7.a.x77.tracker7.example") + b"\0")
+    assert [rule.text for _, rule in found] == ["r7", "any"]
+    assert [rule.text for _, rule in patterns.matching(name_tail("x.ab") + b"\0")] == ["short"]
