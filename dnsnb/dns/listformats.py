@@ -303,8 +303,8 @@ class _Reader:
             self.packed.append(self.pack.compress(text[at : at + CHUNK]))
         lines = (line.decode("utf-8", "replace") for line in _lines(text))
         merged: dict[tuple[bytes, int], Special] = {}
+        self.report.lines = text.count(b"\n") + (not text.endswith(b"\n"))
         for number, found in enumerate(rpz.read_zone(lines, content.kind == "allow"), 1):
-            self.report.lines = number
             if not number % 512:
                 self.pause()
             if found is None:

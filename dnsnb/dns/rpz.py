@@ -21,6 +21,7 @@ NXDOMAIN, NODATA, DROP, TRUNCATE = Reply("nxdomain"), Reply("nodata"), Reply("dr
 _ACTIONS = {"": NXDOMAIN, "*": NODATA, "rpz-drop": DROP, "rpz-tcp-only": TRUNCATE}
 _UNSEEN = ("rpz-nsdname", "rpz-nsip")
 _CLASSES = ("in", "ch", "hs")
+MAX_RECORD = 4_096
 
 
 class Trigger(NamedTuple):
@@ -51,13 +52,12 @@ def read_zone(lines: Iterator[str], allow_list: bool = False) -> Iterator[Trigge
     """
     origin = ""
     owner = ""
-    depth = 0
-    for number, raw in enumerate(lines, 1):
-        line = raw.split(";", 1)[0].rstrip() if '"' not in raw else _uncommented(raw)
-        was = depth
-        depth = max(0, depth + line.count("(") - line.count(")")) if "(" in line or ")" in line else depth
-        if was or not line.strip():
-            yield None  # blank, or the inside of a SOA's parentheses
+    for number, raw, line in _records(lines):
+        if not line.strip():
+            yield None
+            continue
+        if len(line) > MAX_RECORD:
+            yield Refused(number, raw, f"longer than {MAX_RECORD:,} characters; is a parenthesis not closed?")
             continue
         words = line.split()
         if words[0].lower() == "$origin":
@@ -154,15 +154,38 @@ def _relative(owner: str, origin: str) -> str:
     return name.removesuffix("." + origin) if origin else name
 
 
-def _uncommented(line: str) -> str:
-    out, quoted = [], False
+def _records(lines: Iterator[str]) -> Iterator[tuple[int, str, str]]:
+    """Yield (number, text, record) for each line; "" but for the last line of a record in parentheses."""
+    first, begun, record, opened = 0, "", "", 0
+    for number, raw in enumerate(lines, 1):
+        line, depth = _bare(raw) if any(mark in raw for mark in '();"') else (raw.rstrip(), 0)
+        if not opened:
+            first, begun, record = number, raw, line
+        else:
+            record += f" {line}"
+        opened = max(0, opened + depth)
+        if opened and len(record) <= MAX_RECORD:
+            yield number, raw, ""
+            continue
+        opened = 0
+        yield first, begun, record
+    if opened:
+        yield first, begun, "(" * (MAX_RECORD + 1)
+
+
+def _bare(line: str) -> tuple[str, int]:
+    """Return a line without its comment and parentheses, and how many of those it leaves open; quotes hide all."""
+    out, quoted, depth = [], False, 0
     for char in line:
         if char == '"':
             quoted = not quoted
-        if char == ";" and not quoted:
+        elif char == ";" and not quoted:
             break
+        elif char in "()" and not quoted:
+            depth += 1 if char == "(" else -1
+            char = " "  # noqa: PLW2901
         out.append(char)
-    return "".join(out).rstrip()
+    return "".join(out).rstrip(), depth
 
 
 def client_rule(trigger: Trigger) -> Special:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 
 import pytest
 from hypothesis import given, settings
@@ -311,6 +312,32 @@ def test_wrong_choices_are_named(how: dict[str, str]) -> None:
     with pytest.raises(SettingError) as caught:
         read_list(b"", **how)  # type: ignore[arg-type]
     assert caught.value.setting == next(iter(how))
+
+
+def test_parentheses_of_a_policy_zone() -> None:
+    text = """$ORIGIN rpz.example.
+@ SOA ns.x. h.x. (1 2
+ 3 4 5) ; serial and so on
+a.example TXT "smile ( :" ; a quoted one opens nothing
+b.example CNAME (
+   . )
+c.example CNAME .
+d.example CNAME . (
+e.example CNAME .
+"""
+    content = read_list(text.encode(), format="rpz")
+    assert (content.count, content.report.lines, content.report.comments) == (3, 9, 6)
+    assert [example["line"] for example in content.report.as_dict()["examples"]] == [8]
+    opened = read_list(b"x.example CNAME (\n" + b"a.example CNAME .\n" * 1000 + b"y.example CNAME .\n", format="rpz")
+    assert opened.report.skipped.total() == 1  # and what stands far below is read again
+    assert {tail for tail, _ in each_name(opened)} >= {name_tail("y.example")}
+
+
+def test_a_line_full_of_commas_costs_no_more_than_its_length() -> None:
+    began = time.thread_time()
+    for end in ("", "'", '"'):
+        read_list(b"||a.example^$" + b"a," * 2000 + end.encode(), format="adblock")
+    assert time.thread_time() - began < 0.1  # it was 0.2 s each
 
 
 @settings(max_examples=200, deadline=None)
