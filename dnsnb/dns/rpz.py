@@ -183,7 +183,7 @@ def _bare(line: str) -> tuple[str, int]:
             break
         elif char in "()" and not quoted:
             depth += 1 if char == "(" else -1
-            char = " "  # noqa: PLW2901
+            char = " "
         out.append(char)
     return "".join(out).rstrip(), depth
 
