@@ -5,7 +5,6 @@ Decides nothing but which answer is whose; whoever speaks HTTP/1.1 alone is aske
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -16,7 +15,7 @@ import h2.events
 import h2.exceptions
 
 from dnsnb.dns.upstream import Done, UpstreamSpec
-from dnsnb.server.stream_upstream import IDLE_SECONDS, Resuming, StreamUpstream, padded
+from dnsnb.server.stream_upstream import Resuming, StreamUpstream, Watched, padded
 
 MAX_BODY = 65_535
 MAX_STREAMS = 100  # at once; what RFC 9113 6.5.2 has every server take, known before it says how many
@@ -43,16 +42,13 @@ class Http2Upstream(StreamUpstream):
         return Http2Connection(self)
 
 
-class Http2Connection(asyncio.Protocol):
+class Http2Connection(Watched):
     """Questions by stream in `waiting`; those above what the server takes at once are held back."""
 
     def __init__(self, upstream: Http2Upstream) -> None:
+        super().__init__()
         self.upstream = upstream
-        self.loop = asyncio.get_running_loop()
-        self.waiting: dict[int, tuple[bytes, Done, float]] = {}
         self.held: deque[tuple[bytes, Done, float]] = deque()
-        self.answered = 0
-        self.timer: asyncio.TimerHandle | None = None
         self._said: dict[int, tuple[int, str]] = {}
         self._bodies: dict[int, bytes] = {}
         self._h2: h2.connection.H2Connection | None = None
@@ -65,7 +61,7 @@ class Http2Connection(asyncio.Protocol):
             self._flush()
         else:
             self.upstream.refused = True
-        self._rest()
+        self.watch(heard=True)
 
     def ask(self, query: bytes, done: Done, deadline: float) -> None:
         """Send a question, or keep it until there is a stream for it."""
@@ -74,7 +70,7 @@ class Http2Connection(asyncio.Protocol):
             return
         room = min(MAX_STREAMS, self._h2.remote_settings.max_concurrent_streams)
         if len(self.waiting) >= room:
-            self._forget(self._h2)
+            self.forget()
         if len(self.waiting) >= room:
             if len(self.held) >= MAX_HELD:
                 done(None, f"{self.upstream.name}: too many questions wait on one connection")
@@ -97,14 +93,14 @@ class Http2Connection(asyncio.Protocol):
             return
         self.waiting[stream] = (query, done, deadline)
         self._flush()
-        self._rest()
+        self.watch(heard=False)
 
-    def _forget(self, connection: h2.connection.H2Connection) -> None:
-        """Give up what nobody waits for any more."""
-        now = self.loop.time()
-        for stream in [s for s, (_, _, deadline) in self.waiting.items() if deadline < now]:
-            del self.waiting[stream]
-            connection.reset_stream(stream)
+    def forget(self) -> None:
+        before = set(self.waiting)
+        super().forget()
+        for stream in before - set(self.waiting):
+            if self._h2 is not None:
+                self._h2.reset_stream(stream)
 
     def data_received(self, data: bytes) -> None:
         if self._h2 is None:
@@ -117,6 +113,7 @@ class Http2Connection(asyncio.Protocol):
             self.transport.abort()
             return
         self._flush()
+        self.watch(heard=True)
 
     def _take(self, event: Any) -> None:
         assert self._h2 is not None
@@ -151,7 +148,6 @@ class Http2Connection(asyncio.Protocol):
             if self.answered == 1 and isinstance(tls, Resuming):
                 tls.last = self.transport.get_extra_info("ssl_object").session
             known[1](*self.upstream.check(status, kind, body, known[0]))
-        self._rest()
         if self.held and not self.transport.is_closing():
             self.ask(*self.held.popleft())
 
@@ -161,14 +157,8 @@ class Http2Connection(asyncio.Protocol):
             if data:
                 self.transport.write(data)
 
-    def _rest(self) -> None:
-        if self.timer is not None:
-            self.timer.cancel()
-        self.timer = self.loop.call_later(IDLE_SECONDS, self.transport.close)
-
     def connection_lost(self, exc: Exception | None) -> None:
-        if self.timer is not None:
-            self.timer.cancel()
+        super().connection_lost(exc)
         waiting = [*self.waiting.values(), *self.held]
         self.waiting.clear()
         self.held.clear()

@@ -13,6 +13,8 @@ from dnsnb.dns.upstream import Done
 MAX_IN_FLIGHT = 4096
 CONNECT_SECONDS = 2.0
 IDLE_SECONDS = 8.0
+SILENT_SECONDS = 2.0  # a connection that has answered leads nowhere any more when it is asked and silent for so long
+FIRST_SECONDS = 5.0  # the same for one that has never answered: longer than anybody waits
 
 
 def answers(message: bytes, query: bytes) -> bool:
@@ -152,30 +154,72 @@ class StreamUpstream:
         self._queue.clear()
 
 
-class _Connection(asyncio.Protocol):
-    def __init__(self, upstream: StreamUpstream) -> None:
-        self.upstream = upstream
+class Watched(asyncio.Protocol):
+    """A connection that is closed when nothing is asked, and given up when it is asked and nothing is heard.
+
+    A path can end without a word (a laptop slept, a router forgot): TCP itself notices after a quarter of an hour.
+    """
+
+    transport: Any
+
+    def __init__(self) -> None:
         self.loop = asyncio.get_running_loop()
-        self.waiting: dict[bytes, tuple[bytes, Done, float]] = {}
+        self.waiting: dict[Any, tuple[bytes, Done, float]] = {}
         self.answered = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._awaits = False
+
+    def watch(self, *, heard: bool) -> None:
+        """Begin to wait: for an answer, if something is asked, else for a question. `heard`: it has just spoken."""
+        if self._timer is not None:
+            if self._awaits and not heard:
+                return
+            self._timer.cancel()
+        self._awaits = bool(self.waiting)
+        patience = SILENT_SECONDS if self.answered else FIRST_SECONDS
+        self._timer = self.loop.call_later(patience if self._awaits else IDLE_SECONDS, self._over)
+
+    def _over(self) -> None:
+        self.forget()
+        if self.waiting:
+            self.transport.abort()  # its questions are asked over another one
+        else:
+            self.transport.close()
+
+    def forget(self) -> None:
+        """Drop what nobody waits for any more."""
+        now = self.loop.time()
+        for key in [key for key, (_, _, deadline) in self.waiting.items() if deadline < now]:
+            del self.waiting[key]
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+
+class _Connection(Watched):
+    def __init__(self, upstream: StreamUpstream) -> None:
+        super().__init__()
+        self.upstream = upstream
         self.buffer = bytearray()
-        self.timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
         self.transport = transport
-        self._rest()
+        self.watch(heard=True)
 
     def ask(self, query: bytes, done: Done, deadline: float) -> None:
+        if len(self.waiting) >= MAX_IN_FLIGHT:
+            self.forget()
+        if len(self.waiting) >= MAX_IN_FLIGHT:
+            done(None, f"{self.upstream.name}: too many questions wait on one connection")
+            return
         ident = self.upstream._ids.take()
         while ident in self.waiting:
             ident = self.upstream._ids.take()
-            if len(self.waiting) >= MAX_IN_FLIGHT:
-                done(None, f"{self.upstream.name}: too many questions wait on one connection")
-                return
         self.waiting[ident] = (query, done, deadline)
         sent = query if self.upstream.tls is None else padded(query)
         self.transport.write(len(sent).to_bytes(2) + ident + sent[2:])
-        self._rest()
+        self.watch(heard=False)
 
     def data_received(self, data: bytes) -> None:
         buffer = self.buffer
@@ -183,7 +227,7 @@ class _Connection(asyncio.Protocol):
         while len(buffer) >= 2:
             size = int.from_bytes(buffer[:2])
             if len(buffer) < size + 2:
-                return
+                break
             message = bytes(buffer[2 : size + 2])
             del buffer[: size + 2]
             known = self.waiting.pop(message[:2], None)
@@ -192,21 +236,15 @@ class _Connection(asyncio.Protocol):
             self.answered += 1
             if self.answered == 1 and isinstance(self.upstream.tls, Resuming):  # its tickets came by now
                 self.upstream.tls.last = self.transport.get_extra_info("ssl_object").session
-            self._rest()
             if not answers(message, known[0]):
                 known[1](None, f"{self.upstream.name}: it answered another question")
             elif message[2] & 0x02:
                 known[1](None, f"{self.upstream.name}: the answer is cut, even over TCP")
             else:
                 known[1](message, "")
-
-    def _rest(self) -> None:
-        if self.timer is not None:
-            self.timer.cancel()
-        self.timer = self.loop.call_later(IDLE_SECONDS, self.transport.close)
+        self.watch(heard=True)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self.timer is not None:
-            self.timer.cancel()
+        super().connection_lost(exc)
         waiting, self.waiting = list(self.waiting.values()), {}
         self.upstream.lost(self, waiting)

@@ -105,6 +105,41 @@ class Liar:
             writer.close()
 
 
+class Relay:
+    """A path to a server that can end without a word: what comes over old connections then leads nowhere."""
+
+    def __init__(self) -> None:
+        self.connections = 0
+        self.ended = 0  # connections that lead nowhere
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @asynccontextmanager
+    async def run(self, behind: int) -> AsyncIterator[int]:
+        self.port = behind
+        server = await asyncio.start_server(self._stream, "127.0.0.1", 0)
+        try:
+            yield server.sockets[0].getsockname()[1]
+        finally:
+            server.close()
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _stream(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        number = self.connections = self.connections + 1
+        there, back = await asyncio.open_connection("127.0.0.1", self.port)
+        pairs = ((reader, back), (there, writer))
+        self._tasks += [asyncio.ensure_future(self._pass(number, *pair)) for pair in pairs]
+
+    async def _pass(self, number: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while data := await reader.read(65536):
+                if number > self.ended:
+                    writer.write(data)
+        finally:
+            writer.close()
+
+
 class Wire:
     """A client on UDP and TCP that sends bytes as they are."""
 

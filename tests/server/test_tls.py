@@ -23,10 +23,15 @@ import pytest
 
 import dnsnb
 from dnsnb.config import Settings
+from dnsnb.dns.upstream import parse_upstream
 from dnsnb.dns.wire import make_query
 from dnsnb.errors import CommandError, NotConnected, SettingError
-from dnsnb.server import Server, http2, http_port, web
+from dnsnb.server import Server, http2, http_port, stream_upstream, web
 from dnsnb.server.certificate import Certificate, fingerprint_of, make_certificate, open_certificate
+from dnsnb.server.upstreams import open_upstream
+
+sys.path.insert(0, str(Path(__file__).parent))
+from scripted import Relay
 
 QUERY = make_query(b"\3www\7example\3org\0", 1)
 DNS = "application/dns-message"
@@ -401,3 +406,35 @@ async def test_an_https_upstream_is_asked_in_the_language_it_speaks(
         for first in ("status", "kind", "other", "huge"):
             assert (await ask(first))[3] & 15 == 2, first
         assert (await ask("fine"))[3] & 15 == 0
+
+
+async def test_a_path_that_has_ended_is_left(files: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(files[0]))
+    monkeypatch.setattr(stream_upstream, "SILENT_SECONDS", 0.2)
+
+    async def answer(request: Any) -> Any:
+        query = await request.read()
+        reply = b"\0\0\x81\x80\0\1\0\1\0\0\0\0" + query[12 : query.index(b"\0", 12) + 5]
+        return aiohttp.web.Response(body=reply + b"\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4\xc0\0\2\1", content_type=DNS)
+
+    relay = Relay()
+    async with contextlib.AsyncExitStack() as stack:
+        behind, spoken = await stack.enter_async_context(doh(files, answer, "h2"))
+        port = await stack.enter_async_context(relay.run(behind))
+        where = parse_upstream(f"https://localhost:{port}/dns-query@127.0.0.1")
+        upstream = stack.enter_context(contextlib.closing(open_upstream(where)))
+
+        async def ask(name: bytes) -> tuple[bytes | None, str]:
+            came = asyncio.get_running_loop().create_future()
+            query = make_query(bytes([len(name)]) + name + b"\4test\0", 1)
+            upstream.send(query, lambda *found: came.set_result(found), asyncio.get_running_loop().time() + 4.5)
+            async with asyncio.timeout(6):
+                found: tuple[bytes | None, str] = await came
+                return found
+
+        assert (await ask(b"a"))[0]
+        relay.ended = relay.connections
+        assert [bool(found[0]) for found in await asyncio.gather(ask(b"b"), ask(b"c"))] == [True, True]
+        assert set(spoken) == {"h2"}
+        assert len(spoken) > 1
+        upstream.close()

@@ -19,9 +19,11 @@ from aiohttp import web
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import peers
+from scripted import Relay
 
 from dnsnb.dns import wire
 from dnsnb.dns.upstream import parse_upstream
+from dnsnb.server import stream_upstream
 from dnsnb.server.upstreams import open_upstream
 
 pytestmark = pytest.mark.peer
@@ -169,6 +171,23 @@ async def test_fwd_09_a_connection_is_used_again_and_out_of_order(papers: Callab
         assert dot.connections == 1
         assert {len(raw) % 128 for raw in dot.asked} == {0}  # RFC 8467: lengths tell nothing
         assert len({raw[:2] for raw in dot.asked}) == 5
+
+
+@pytest.mark.parametrize("scheme", ["tcp", "tls"])
+async def test_a_connection_that_leads_nowhere_is_given_up(
+    papers: Callable[..., Papers], scheme: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream_upstream, "SILENT_SECONDS", 0.2)
+    own = papers()
+    relay = Relay()
+    async with Dot().run(own.server() if scheme == "tls" else None) as behind, relay.run(behind) as port:
+        where = f"{scheme}://dns.test@127.0.0.1:{port}" if scheme == "tls" else f"tcp://127.0.0.1:{port}"
+        async with opened(where, own.trusting()) as upstream:
+            assert data((await ask(upstream, "a.test"))[0]) == "192.0.2.1"
+            relay.ended = relay.connections
+            assert [data(found) for found in await ask(upstream, "b.test", "c.test")] == ["192.0.2.1"] * 2
+            assert data((await ask(upstream, "d.test"))[0]) == "192.0.2.1"
+            assert relay.connections > 1
 
 
 async def test_fwd_09_one_that_closes_after_each_answer_loses_nothing(papers: Callable[..., Papers]) -> None:
