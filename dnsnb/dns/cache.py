@@ -6,7 +6,7 @@ No I/O, no clock of its own; keyed by question (name, type, class, DO, CD).
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import Protocol
 
 from dnsnb.dns import wire
@@ -93,14 +93,14 @@ class Cache:
         self._entries.move_to_end(question)
         return entry
 
-    def look(self, question: Question, entry: Entry | None, now: float) -> Entry | None:
+    def look(self, question: Question, entry: Entry | None, now: float, apart: Container[bytes] = ()) -> Entry | None:
         """Return what `peek` found if it is live, or a name above that doesn't exist; else the one that has ended."""
         if entry is not None and now < entry.expires:
             entry.hits += 1
             self._entries.move_to_end(question)
             return entry
         self.misses += 1
-        return self.get_cut(question, now) or entry if self._cuts else entry
+        return self.get_cut(question, now, apart) or entry if self._cuts else entry
 
     def touch(self, question: Question) -> None:
         """Note that an entry is in use, where replies made from it are remembered elsewhere."""
@@ -118,21 +118,25 @@ class Cache:
             return None
         return entry
 
-    def get_cut(self, question: Question, now: float) -> Entry | None:
-        """Return a live NXDOMAIN of a name above the question's, as its own: nothing is below it (RFC 8020 2)."""
+    def get_cut(self, question: Question, now: float, apart: Container[bytes] = ()) -> Entry | None:
+        """Return a live NXDOMAIN of a name above the question's, as its own: nothing is below it (RFC 8020 2).
+
+        Names `apart` have upstreams of their own: who is asked for what is above them knows nothing of them.
+        """
         name, cuts = question.qname, self._cuts
-        if not cuts:
+        if not cuts or name in apart:
             return None
         at = name[0] + 1
         while at < len(name) - 1:
-            if name[at:] not in cuts:
-                at += name[at] + 1
-                continue
-            entry = self._entries.get(Question(name[at:], *question[1:]))
-            if entry is not None and entry.answer.rcode == wire.NXDOMAIN and now < entry.expires:
-                if len(entry.answer.names) > 1:
-                    return None
-                return Entry(reframed(entry.answer, question), entry.stored, entry.expires)
+            above = name[at:]
+            if above in cuts:
+                entry = self._entries.get(Question(above, *question[1:]))
+                if entry is not None and entry.answer.rcode == wire.NXDOMAIN and now < entry.expires:
+                    if len(entry.answer.names) > 1:
+                        return None
+                    return Entry(reframed(entry.answer, question), entry.stored, entry.expires)
+            if above in apart:
+                return None
             at += name[at] + 1
         return None
 

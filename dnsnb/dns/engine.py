@@ -226,7 +226,7 @@ class Engine:
             return self.replies.own(
                 query, client, transport, make_answer(question, wire.NOERROR, [hinfo]), "local", memo=peer
             )
-        entry = self.cache.look(question, entry, now)
+        entry = self.cache.look(question, entry, now, self.forwarder.routes)
         if entry is not None:
             if now < entry.expires:
                 return self._cached(query, client, transport, verdict, entry, now, peer)

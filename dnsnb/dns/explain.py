@@ -89,7 +89,7 @@ def explain(policy: Policy, question: Question, client: str = "127.0.0.1", engin
             told.decided, told.verdict = name, made.verdict
         return made
 
-    step("client", lambda: _client(policy, told))
+    step("client", lambda: _client(policy, told, engine))
     step("local names", lambda: _local(policy, question))
     if engine is not None:
         step("reserved names", lambda: _reserved(question, engine))
@@ -144,13 +144,15 @@ def judge_answer(policy: Policy, client: str, verdict: Verdict, answer: Answer) 
     return policy.decide_answer(client, answer.qname, answer.qtype, answer.addresses)
 
 
-def _client(policy: Policy, told: Explanation) -> Step:
+def _client(policy: Policy, told: Explanation, engine: Engine | None) -> Step:
     rules = policy.rules_for(told.client)
+    shut = engine is not None and not engine.peers.of(told.client).allowed
+    refused = "REFUSED, for allow_clients does not name it; else " if shut else ""
     if not rules.mask and policy.paused:
-        return Step("", "none", detail="lists are paused for this client")
+        return Step("", "none", detail=f"{refused}lists are paused for this client")
     held = [name for slot, name in enumerate(rules.lists) if rules.mask >> (slot * 4) & 15]
     only = "; nothing resolves that no list allows" if rules.allow_only else ""
-    return Step("", "none", detail=f"lists: {', '.join(held) or 'none'}{only}")
+    return Step("", "none", detail=f"{refused}lists: {', '.join(held) or 'none'}{only}")
 
 
 def _local(policy: Policy, question: Question) -> Step:
@@ -189,6 +191,8 @@ def _cache(question: Question, engine: Engine, policy: Policy, client: str, verd
                 return Step("", "block", judged.list, judged.rule, detail="the answer in the cache is blocked")
             shown = ", ".join(entry.answer.texts()[:5]) or rcode_text(entry.answer.rcode)
             return Step("", state, detail=f"{shown}; {'ends in' if left > 0 else 'ended'} {abs(left):.0f} s")
+    if engine.cache.get_cut(question, now, engine.forwarder.routes) is not None:
+        return Step("", "answer", detail="a name above it doesn't exist, so nothing is below (RFC 8020)")
     return Step("", "miss", detail=f"{len(engine.cache)} answers kept, not this one")
 
 

@@ -11,6 +11,7 @@ from engine_room import Room, ScriptedUpstream, add_soa, addresses, ede, failing
 
 from dnsnb.dns.blocking import BlockAnswer
 from dnsnb.dns.engine import Engine
+from dnsnb.dns.explain import explain, parse_question
 from dnsnb.dns.forwarding import Forwarder
 from dnsnb.dns.local import Record
 from dnsnb.dns.options import EngineOptions
@@ -118,6 +119,19 @@ def test_nxdomain_covers_what_is_below_it() -> None:
     room.ask("nothing.example.org")
     assert room.ask("below.nothing.example.org").header.rcode == RCODE.NXDOMAIN
     assert room.asked == 1
+
+
+def test_nxdomain_says_nothing_of_what_has_upstreams_of_its_own() -> None:
+    room = Room(nxdomain(30, 30))
+    inner = ScriptedUpstream("inner", addresses("192.0.2.7"))
+    room.forwarder.routes = {text_to_name("home.lan"): [Target(inner)]}
+    assert room.ask("lan").header.rcode == RCODE.NXDOMAIN
+    assert room.ask("other.lan").header.rcode == RCODE.NXDOMAIN
+    assert len(room.upstreams[0].asked) == 1
+    for name in ("home.lan", "nas.home.lan"):
+        assert texts(room.ask(name)) == ["192.0.2.7"], name
+    assert explain(room.policy, parse_question("x.other.lan", "A"), engine=room.engine).decided == "cache"
+    assert explain(room.policy, parse_question("x.home.lan", "A"), engine=room.engine).decided == ""
 
 
 def test_no_data_is_kept_a_type_at_a_time() -> None:
@@ -440,6 +454,8 @@ def test_who_may_not_ask_is_refused(fast: bool) -> None:
     assert reply.header.rcode == RCODE.REFUSED
     assert not reply.rr
     assert room.rows()[-1]["status"] == "refused"
+    told = explain(room.policy, parse_question("a.test", "A"), "203.0.113.9", room.engine)
+    assert told.steps[0].detail.startswith("REFUSED, for allow_clients")
 
 
 def test_an_access_list_is_checked() -> None:
