@@ -106,7 +106,7 @@ class Replies:
         if not reply:
             return b""
         if not peer.allowed:
-            reply = reply[:3] + bytes([reply[3] & 0xF0 | wire.REFUSED]) + reply[4:]
+            reply = wire.error_reply(message, wire.REFUSED)
         query = Query(message[:2], 0, b"", Question(b"\0", 0, 0, False, False), None, len(message))
         record = Record(query, reply, None, "refused", NONE)
         self.journal.record((self.wall(), client, transport, record, 0.0, None))

@@ -9,6 +9,7 @@ import pytest
 from dnslib import QTYPE, RCODE, RR
 from engine_room import Room, ScriptedUpstream, add_soa, addresses, ede, failing, nxdomain, question, texts
 
+from dnsnb.dns import wire
 from dnsnb.dns.blocking import BlockAnswer
 from dnsnb.dns.engine import Engine
 from dnsnb.dns.explain import explain, parse_question
@@ -454,6 +455,10 @@ def test_who_may_not_ask_is_refused(fast: bool) -> None:
     assert reply.header.rcode == RCODE.REFUSED
     assert not reply.rr
     assert room.rows()[-1]["status"] == "refused"
+    asked = question("a.test")
+    newer = room.send(asked[:-5] + b"\1" + asked[-4:], client="203.0.113.9")[0]  # EDNS version 1
+    assert newer[3] & 15 == wire.REFUSED
+    assert newer[4:] == bytes(8)  # an OPT with upper bits of BADVERS would make it BADALG
     told = explain(room.policy, parse_question("a.test", "A"), "203.0.113.9", room.engine)
     assert told.steps[0].detail.startswith("REFUSED, for allow_clients")
 
