@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import atexit
 import os
 import threading
@@ -107,3 +108,13 @@ def _close_at_exit(reference: weakref.ref[BackgroundLoop]) -> None:
     loop = reference()
     if loop is not None:
         loop.close()
+
+
+async def in_thread(function: Callable[..., T], *args: Any) -> T:
+    """Run what blocks in a worker thread; while the interpreter ends there are none, and it runs here."""
+    try:
+        return await asyncio.to_thread(function, *args)
+    except RuntimeError as error:
+        if "shutdown" not in str(error):
+            raise
+    return function(*args)

@@ -91,6 +91,15 @@ class QueryEvent(TypedDict, total=False):
 Columns = dict[str, list[Any]]
 
 
+def whole(batch: dict[str, Any]) -> Columns:
+    """Return the columns of a batch of the stream, with its constants written out for every row."""
+    columns: Columns = batch["columns"]
+    rows = len(next(iter(columns.values()), ()))
+    for name, value in (batch.get("constants") or {}).items():
+        columns[name] = [value] * rows
+    return columns
+
+
 def arrow_schema() -> pa.Schema:
     """Return the frame's columns as an Arrow schema: categories are dictionaries of int32 to string."""
     import pyarrow as pa

@@ -25,6 +25,7 @@ from dnsnb.client.events import Event, EventBuffer, Policy
 from dnsnb.client.states import ChannelStates
 from dnsnb.client.trust import NOT_TRUSTED, Trust, why_unreachable
 from dnsnb.errors import NotConnected
+from dnsnb.schema import whole
 
 log = logging.getLogger("dnsnb.client")
 
@@ -376,14 +377,17 @@ def _refused(response: aiohttp.ClientResponse, outcome: _Outcome) -> bool:
 def _event(message: sse.Message) -> Event | None:
     try:
         envelope = orjson.loads(message.data)
+        data = envelope["data"]
+        if envelope["type"] == "dns/log/event" and "columns" in data:
+            data = {"columns": whole(data), "count": data["count"], "dropped": data.get("dropped", 0)}
         return Event(
             str(envelope["type"]),
-            envelope["data"],
+            data,
             int(envelope.get("timestamp") or 0),
             message.id,
             bool(envelope.get("test")),
         )
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         log.debug("not an event of ours: %.80r", message.data)
         return None
 

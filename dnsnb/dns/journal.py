@@ -5,7 +5,7 @@ No I/O; knows schema, wire and message.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import orjson
 
 from dnsnb import schema
 from dnsnb.dns import wire
@@ -17,14 +17,41 @@ LIMIT = 500_000
 _QTYPES, _QCLASSES, _RCODES = wire.QTYPES, wire.QCLASSES, wire.RCODES
 
 
-@dataclass(frozen=True, slots=True)
 class LogBatch:
     """Rows by column (`schema.COLUMNS` without `source`; `time` in µs), how many, how many were dropped before them."""
 
-    columns: schema.Columns
-    count: int
-    dropped: int
-    first_id: int
+    __slots__ = ("_json", "columns", "count", "dropped", "first_id")
+
+    def __init__(self, columns: schema.Columns, count: int, dropped: int = 0, first_id: int = 0) -> None:
+        self.columns = columns
+        self.count = count
+        self.dropped = dropped
+        self.first_id = first_id
+        self._json: bytes | None = None
+
+    @property
+    def encoded(self) -> bool:
+        """Whether somebody wanted `json` already."""
+        return self._json is not None
+
+    @property
+    def json(self) -> bytes:
+        """What `schema.whole` reads: ``{"columns": {"time": […], …}, "constants": {"transport": "udp", …}}``.
+
+        Made once, for all who send and keep the batch. Values that are the same in every row are written once: half of
+        the octets. Columns of nulls are left out; `time` and `id` are always written out.
+        """
+        if self._json is None:
+            columns: schema.Columns = {}
+            constants = {}
+            for name, values in self.columns.items():
+                first = values[0] if values else None
+                if name in ("time", "id") or (values and (first != values[-1] or values.count(first) < len(values))):
+                    columns[name] = values
+                elif first is not None:
+                    constants[name] = first
+            self._json = orjson.dumps({"columns": columns, "constants": constants}, default=str)
+        return self._json
 
 
 class Record:

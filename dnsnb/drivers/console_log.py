@@ -16,6 +16,7 @@ class ConsoleLog:
 
     name = "console"
     readable = False
+    quick = False
 
     def __init__(self, stream: IO[str] | None = None) -> None:
         self._stream = stream

@@ -38,6 +38,7 @@ class FileLog:
 
     name = "file"
     readable = True
+    quick = False
 
     def __init__(self, folder: Path, limit: int = 1 << 30, segment: int = 16 << 20) -> None:
         self.folder = make_folder(folder)

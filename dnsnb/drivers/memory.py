@@ -12,7 +12,7 @@ import orjson
 
 from dnsnb import schema
 from dnsnb.dns.journal import LogBatch
-from dnsnb.drivers.columns import slice_columns
+from dnsnb.drivers.columns import NAMES, slice_columns
 
 
 class _Held(NamedTuple):
@@ -30,6 +30,7 @@ class MemoryLog:
 
     name = "memory"
     readable = True
+    quick = True
 
     def __init__(self, limit: int = 100_000) -> None:
         self.limit = limit
@@ -46,7 +47,7 @@ class MemoryLog:
         if not batch.count:
             return
         columns = batch.columns
-        held = _Held(orjson.dumps(columns), batch.count, columns["id"][0], columns["id"][-1], columns["time"][-1])
+        held = _Held(batch.json, batch.count, columns["id"][0], columns["id"][-1], columns["time"][-1])
         with self._lock:
             self._batches.append(held)
             self._held += batch.count
@@ -69,7 +70,8 @@ class MemoryLog:
         for number, batch in batches if oldest_first else reversed(batches):
             if (after is not None and batch.last_id <= after) or (before is not None and batch.first_id >= before):
                 continue
-            columns: schema.Columns = orjson.loads(batch.data)
+            kept = schema.whole(orjson.loads(batch.data))
+            columns = {name: kept.get(name) or [None] * batch.rows for name in NAMES}
             ids = columns["id"]
             start = max(over if number == 0 else 0, 0 if after is None else bisect_left(ids, after + 1))
             end = len(ids) if before is None else bisect_left(ids, before)

@@ -47,6 +47,7 @@ class ParquetLog:
 
     name = "parquet"
     readable = True
+    quick = False
 
     def __init__(
         self,

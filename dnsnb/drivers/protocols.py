@@ -15,6 +15,8 @@ class LogDriver(Protocol):
     name: str
     #: False where rows only go out (a console): `scan` then gives nothing
     readable: bool
+    #: True where `append` takes next to no time, beside readers too: then it isn't left to a worker thread
+    quick: bool
 
     @property
     def count(self) -> int:

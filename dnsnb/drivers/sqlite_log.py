@@ -33,6 +33,7 @@ class SqliteLog:
 
     name = "sqlite"
     readable = True
+    quick = False
 
     def __init__(self, path: Path, limit: int = 1 << 30) -> None:
         self.path = path

@@ -158,8 +158,8 @@ class DNSEventService:
         self._log_version += 1
         self._remember(batch.columns, batch.count)
         self.hits.add(batch.columns["list"], batch.columns["rule"])
-        self.responder.emit_rows(batch.columns, batch.count, batch.dropped)
         self.storage.put(batch)
+        self.responder.emit_rows(batch)
 
     def _name_clients(self, columns: Columns) -> None:
         """Write beside each address what its client is called, if any client has a name."""

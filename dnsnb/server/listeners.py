@@ -17,9 +17,10 @@ from typing import Any
 from dnsnb.dns.engine import Engine
 from dnsnb.dns.message import IDLE_SECONDS
 from dnsnb.errors import SettingError
-from dnsnb.server import mmsg, msghdr
+from dnsnb.server import mmsg
 
 BATCH = 64
+FEW = 8  # queries: after more, others have come meanwhile, and a look costs less than a turn of the loop
 IP_PKTINFO = 8  # Linux; the socket module names it from Python 3.13 on
 BUFFER = 4 << 20
 MAX_CONNECTIONS = 500
@@ -135,7 +136,7 @@ class UdpListener:
                     if reply is None:
                         engine.ask(queries[index], clients[index], "udp", partial(self._later, datagrams.place(index)))
             self.unsent += datagrams.send(replies)
-            if len(queries) < msghdr.BATCH:
+            if len(queries) < FEW:
                 return
 
     def _later(self, place: bytes, reply: bytes) -> None:

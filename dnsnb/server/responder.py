@@ -16,8 +16,8 @@ from typing import Any
 from aiohttp import web
 from aiohttp_sse import EventSourceResponse
 
+from dnsnb.dns.journal import LogBatch
 from dnsnb.errors import CommandError, SettingError
-from dnsnb.schema import Columns
 from dnsnb.server.auth import Grant, check_patterns, matches
 from dnsnb.server.rowfilter import RowFilter
 from dnsnb.server.stream import ROWS, Form, Reader, Ring
@@ -154,12 +154,12 @@ class SSEResponder:
             self.ring.add_state(channel, data, test)
             self._wake(channel)
 
-    def emit_rows(self, columns: Columns, count: int, dropped: int = 0) -> None:
+    def emit_rows(self, batch: LogBatch) -> None:
         """Send rows of the log; kept for replay although nobody may be connected, but encoded only for somebody."""
-        if not count:
+        if not batch.count:
             return
         by_column = any(stream.reader.form.key == (True, "") for stream in self.streams)
-        self.ring.add_rows(columns, count, dropped, by_column)
+        self.ring.add_rows(batch, by_column)
         self._wake(ROWS)
 
     def _wake(self, channel: str) -> None:

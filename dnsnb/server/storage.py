@@ -15,6 +15,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Any, TypeVar
 
 from dnsnb import schema
+from dnsnb.background import in_thread
 from dnsnb.config import Settings
 from dnsnb.dns.cache import Cache
 from dnsnb.dns.journal import LogBatch
@@ -160,6 +161,12 @@ class Storage:
 
     def put(self, batch: LogBatch) -> None:
         """Take rows for the log driver; never waits. Above the limit the oldest that wait are dropped."""
+        driver = self.drivers.log
+        if driver.quick and self._idle.is_set() and not self._log_lock.locked():
+            with contextlib.suppress(OSError):
+                driver.append(batch)
+                self.log_count = driver.count
+                return
         self._waiting.append(batch)
         self._idle.clear()
         self._rows += batch.count
@@ -388,13 +395,3 @@ def _lock(settings: Settings) -> int | None:
         return lock_folder(settings.folder)
     except BlockingIOError as error:
         raise SettingError("folder", str(settings.folder), f"{error}; stop that one, or give another folder") from None
-
-
-async def in_thread(function: Callable[..., T], *args: Any) -> T:
-    """Run what blocks in a worker thread; while the interpreter ends there are none, and it runs here."""
-    try:
-        return await asyncio.to_thread(function, *args)
-    except RuntimeError as error:
-        if "shutdown" not in str(error):
-            raise
-    return function(*args)

@@ -13,6 +13,8 @@ from typing import Any
 import orjson
 
 from dnsnb import schema
+from dnsnb.dns.journal import LogBatch
+from dnsnb.drivers.columns import slice_columns
 from dnsnb.schema import Columns
 from dnsnb.server.rowfilter import RowFilter
 
@@ -26,48 +28,37 @@ _FRAMES_BYTES = 8 * 1024 * 1024
 class Entry:
     """One event of a state channel, or one batch of rows with the numbers `first` to `last`."""
 
-    __slots__ = ("_columns", "_json", "channel", "count", "dropped", "first", "last", "rows", "time")
+    __slots__ = ("_batch", "_json", "channel", "count", "dropped", "first", "last", "rows", "time")
 
-    def __init__(
-        self, channel: str, first: int, last: int, time: int, json: bytes | None, columns: Columns | None, dropped: int
-    ) -> None:
+    def __init__(self, channel: str, first: int, count: int, time: int, content: bytes | LogBatch) -> None:
         self.channel = channel
         self.first = first
-        self.last = last
+        self.last = first + count - 1
         self.time = time
-        self.count = last - first + 1
-        self.rows = columns is not None
-        self.dropped = dropped
-        self._json = json
-        self._columns = columns
+        self.count = count
+        self.rows = isinstance(content, LogBatch)
+        self.dropped = content.dropped if isinstance(content, LogBatch) else 0
+        self._batch = content if isinstance(content, LogBatch) else None
+        self._json = b"" if isinstance(content, LogBatch) else content
 
     @property
     def json(self) -> bytes:
-        """The `data` of the message; a batch is encoded when it is first wanted."""
-        if self._json is None:
-            assert self._columns is not None
-            self._json = encode_batch(self._columns, self.count, self.dropped)
-            self._columns = None
+        """The state, or a batch (`LogBatch.json`), which is encoded when it is first wanted, and then only bytes."""
+        if self._batch is not None:
+            self._json, self._batch = self._batch.json, None
         return self._json
 
     @property
     def columns(self) -> Columns:
         """The rows of a batch."""
-        if self._columns is not None:
-            return self._columns
-        columns: Columns = orjson.loads(self.json)["columns"]
-        return columns
+        if self._batch is not None:
+            return self._batch.columns
+        return schema.whole(orjson.loads(self._json))
 
     @property
     def cost(self) -> int:
         """Bytes it is reckoned to hold."""
-        return self.count * UNENCODED_ROW_BYTES if self._json is None else len(self._json) + 200
-
-
-def encode_batch(columns: Columns, count: int, dropped: int) -> bytes:
-    """Return a batch as JSON, without columns that are all null."""
-    kept = {n: v for n, v in columns.items() if v and (v[0] is not None or v.count(None) < len(v))}
-    return orjson.dumps({"columns": kept, "count": count, "dropped": dropped}, default=str)
+        return len(self._json) + 200 if self._batch is None else self.count * UNENCODED_ROW_BYTES
 
 
 @dataclass(frozen=True)
@@ -115,7 +106,7 @@ class Ring:
         """Append an event of any channel but the rows."""
         self.number += 1
         now = self.now_ms()
-        entry = Entry(channel, self.number, self.number, now, orjson.dumps(data, default=str), None, 0)
+        entry = Entry(channel, self.number, 1, now, orjson.dumps(data, default=str))
         mark = b',"test":true' if test else b""
         self._keep_frame(
             (entry.last, (False, "")), (message(f"{self.epoch}-{entry.last}", channel, entry.json, now, mark), 1)
@@ -123,17 +114,14 @@ class Ring:
         self._append(entry, 1)
         return entry
 
-    def add_rows(self, columns: Columns, count: int, dropped: int, encode: bool) -> None:
+    def add_rows(self, batch: LogBatch, encode: bool) -> None:
         """Append rows, in batches of at most `MAX_BATCH_ROWS`; `encode` says that somebody is waiting for them."""
-        for start in range(0, count, MAX_BATCH_ROWS):
-            size = min(MAX_BATCH_ROWS, count - start)
-            part = columns if size == count else {k: v[start : start + size] for k, v in columns.items()}
-            first = self.number + 1
-            self.number += size
-            entry = Entry(ROWS, first, self.number, self.now_ms(), None, part, 0 if start else dropped)
-            if encode:
+        for part in _parts(batch):
+            entry = Entry(ROWS, self.number + 1, part.count, self.now_ms(), part)
+            self.number = entry.last
+            if encode or part.encoded:
                 entry.json  # noqa: B018 - now, once, for all
-            self._append(entry, size)
+            self._append(entry, part.count)
 
     def _append(self, entry: Entry, count: int) -> None:
         cost = entry.cost
@@ -177,7 +165,8 @@ class Ring:
 
     def _rows_frame(self, entry: Entry, form: Form, after: int) -> tuple[bytes, int]:
         if form.batch and form.filter is None and after < entry.first:
-            return message(f"{self.epoch}-{entry.last}", ROWS, entry.json, entry.time), entry.count
+            data = _rows_data(entry.json, entry.count, entry.dropped)
+            return message(f"{self.epoch}-{entry.last}", ROWS, data, entry.time), entry.count
         columns, count = entry.columns, entry.count
         numbers = list(range(entry.first, entry.last + 1))
         if after >= entry.first:
@@ -190,7 +179,7 @@ class Ring:
         if not count:
             return b"", 0
         if form.batch:
-            data = encode_batch(columns, count, entry.dropped)
+            data = _rows_data(LogBatch(columns, count).json, count, entry.dropped)
             return message(f"{self.epoch}-{entry.last}", ROWS, data, entry.time), count
         return self._one_by_one(columns, numbers, entry.time), count
 
@@ -211,6 +200,21 @@ class Ring:
         while self._frames_bytes > _FRAMES_BYTES and len(self._frames) > 1:
             _, old = self._frames.popitem(last=False)
             self._frames_bytes -= len(old[0])
+
+
+def _parts(batch: LogBatch) -> Iterable[LogBatch]:
+    if batch.count <= MAX_BATCH_ROWS:
+        yield batch
+        return
+    dropped = batch.dropped
+    for start in range(0, batch.count, MAX_BATCH_ROWS):
+        columns = slice_columns(batch.columns, start, start + MAX_BATCH_ROWS)
+        yield LogBatch(columns, min(MAX_BATCH_ROWS, batch.count - start), dropped, batch.first_id + start)
+        dropped = 0
+
+
+def _rows_data(json: bytes, count: int, dropped: int) -> bytes:
+    return b'%b,"count":%d,"dropped":%d}' % (json[:-1], count, dropped)
 
 
 def message(id: str, channel: str, data: bytes, time: int, mark: bytes = b"") -> bytes:  # noqa: A002

@@ -35,6 +35,19 @@ const serve = (answers) => {
   return asked;
 };
 
+test("what all rows of a batch share is said once, and shown on each", async () => {
+  serve(() => [200, { columns: {} }]);
+  const desk = new Desk({ request: async () => ({}) }, 1024);
+  const stop = follow(desk, () => {}, Stream);
+  Stream.last.onopen();
+  await settle();
+  const { status, ...columns } = rows(1, 3);
+  Stream.last.say("dns/log/event", { columns, constants: { status: status[0], rcode: "NOERROR" }, count: 3, dropped: 0 });
+  const seen = [...desk.store.rows()].map((s) => desk.store.row(s));
+  assert.deepEqual(seen.map((r) => [r.id, r.status, r.rcode]), [3, 2, 1].map((id) => [id, "cached", "NOERROR"]));
+  stop();
+});
+
 test("history and stream join without a gap and without a double, whatever the order", async () => {
   serve(() => [200, { columns: rows(1, 10) }]);
   const desk = new Desk({ request: async () => ({}) }, 1024);

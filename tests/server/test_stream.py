@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dnsnb import schema
+from dnsnb.dns.journal import LogBatch
 from dnsnb.schema import Columns
 from dnsnb.server.rowfilter import RowFilter
 from dnsnb.server.stream import MAX_BATCH_ROWS, ROWS, Form, Reader, Ring
@@ -60,7 +61,7 @@ def ids(messages: list[dict[str, Any]]) -> list[int]:
 
 
 def add(on: Ring, first: int, count: int = 1, encode: bool = True) -> None:
-    on.add_rows(rows(first, count), count, 0, encode)
+    on.add_rows(LogBatch(rows(first, count), count), encode)
 
 
 def test_the_present_state_comes_first_then_what_happens() -> None:
@@ -83,12 +84,23 @@ def test_the_present_state_comes_first_then_what_happens() -> None:
 def test_a_batch_by_column_leaves_out_what_is_all_null() -> None:
     on = ring()
     one = reader(on, form=Form(batch=True))
-    on.add_rows(rows(1, 3), 3, 5, True)
+    on.add_rows(LogBatch(rows(1, 3), 3, 5), True)
     (batch,) = [m for m in drain(one) if m["type"] == ROWS]
     assert batch["data"]["count"] == 3
     assert batch["data"]["dropped"] == 5
     assert set(batch["data"]["columns"]) == {"id", "qname", "status"}
     assert batch["id"] == "77-3"
+
+
+def test_a_batch_by_column_says_once_what_all_rows_share() -> None:
+    on = ring()
+    one = reader(on, form=Form(batch=True))
+    content = rows(1, 3) | {"time": [7] * 3, "qtype": ["A"] * 3, "answers": [["192.0.2.1"]] * 3, "ttl": [5, None, 5]}
+    on.add_rows(LogBatch(content, 3), True)
+    (batch,) = [m["data"] for m in drain(one) if m["type"] == ROWS]
+    assert batch["constants"] == {"qtype": "A", "answers": ["192.0.2.1"]}
+    assert set(batch["columns"]) == {"time", "id", "qname", "status", "ttl"}
+    assert schema.whole(batch) == {name: values for name, values in content.items() if name != "upstream"}
 
 
 def test_rows_one_a_message_have_an_id_each() -> None:
@@ -116,7 +128,7 @@ def test_readers_of_the_same_filter_share_too() -> None:
     readers = [reader(on, form=Form(True, RowFilter(text))) for text in texts]
     for one in readers:
         one.take()
-    on.add_rows(rows(1, 10) | {"qname": ["a.example.com"] * 9 + ["other.test"]}, 10, 0, True)
+    on.add_rows(LogBatch(rows(1, 10) | {"qname": ["a.example.com"] * 9 + ["other.test"]}, 10), True)
     first, second = (one.take()[0] for one in readers)
     assert first is second
 
@@ -228,7 +240,7 @@ def test_the_ring_is_bounded_in_bytes_encoded_or_not() -> None:
 def test_rows_are_not_encoded_for_nobody() -> None:
     on = ring()
     add(on, 1, 100, encode=False)
-    assert on.entries[0]._json is None
+    assert not on.entries[0]._json
     assert ids(drain(reader(on, "77-50"))) == list(range(51, 101))
 
 
@@ -304,7 +316,7 @@ def test_whatever_happens_rows_and_gaps_account_for_every_number(
             on.add_state("dns/info", {})
         else:
             numbered.extend(range(on.number + 1, on.number + 1 + count))
-            on.add_rows(rows(on.number + 1, count), count, 0, True)
+            on.add_rows(LogBatch(rows(on.number + 1, count), count), True)
         what = next(pace, 0)
         if what == 1:
             take(10**6)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from dnsnb.dns.journal import LogBatch
 from dnsnb.server.responder import CHANNELS
 from dnsnb.server.stream import ROWS
 
@@ -321,7 +322,7 @@ async def test_a_stalled_reader_is_out_and_a_healthy_one_misses_nothing(api: Any
     stuck = await stalled_reader(api)
     async with api.stream("?batch=1&channels=dns/log/event") as events:
         await closed(api, 2)
-        row = {"qname": "x" * 200, "status": "cached", "list": None, "rule": None}
+        row = {"status": "cached", "list": None, "rule": None}
         seen: list[int] = []
         number = 0
         async with asyncio.timeout(20):
@@ -330,7 +331,8 @@ async def test_a_stalled_reader_is_out_and_a_healthy_one_misses_nothing(api: Any
                     ids = list(range(number + 1, number + 501))
                     number += 500
                     columns = {name: [value] * 500 for name, value in row.items()} | {"id": ids}
-                    api.server.responder.emit_rows(columns, 500)
+                    columns["qname"] = [f"{n:0200}" for n in ids]
+                    api.server.responder.emit_rows(LogBatch(columns, 500))
                 seen += (await events.next())["data"]["columns"]["id"]
         assert seen == list(range(1, number + 1))
     assert api.server.responder.stalled == 1
@@ -342,7 +344,8 @@ async def test_a_slow_reader_gets_a_gap_and_then_the_newest(start_api: Any) -> N
         stuck = await stalled_reader(api, "?batch=1&channels=dns/log/event")
         await closed(api, 1)
         for n in range(2000):
-            api.server.responder.emit_rows({"id": list(range(n * 10 + 1, n * 10 + 11)), "qname": ["y" * 200] * 10}, 10)
+            ids = list(range(n * 10 + 1, n * 10 + 11))
+            api.server.responder.emit_rows(LogBatch({"id": ids, "qname": [f"{i:0200}" for i in ids]}, 10))
             if n % 100 == 0:
                 await asyncio.sleep(0)
         loop = asyncio.get_running_loop()

@@ -74,7 +74,7 @@ export function follow(desk, onDenied, Stream = EventSource) {
       epoch = now;
     }
     if (type === "dns/log/event") {
-      const lists = data.columns || Object.fromEntries(Object.entries(data).map(([k, v]) => [k, [v]]));
+      const lists = data.columns ? whole(data) : Object.fromEntries(Object.entries(data).map(([k, v]) => [k, [v]]));
       if (data.dropped) desk.lost += data.dropped;
       if (waiting) waiting.push(lists);
       else take(lists, true);
@@ -122,6 +122,13 @@ async function learnSuffixes(desk) {
 }
 
 /** The log route may give the newest first: the store wants the order of arrival. */
+/** A batch's columns, with the values that all its rows share written out for each. */
+function whole({ columns, constants }) {
+  const rows = (Object.values(columns)[0] || []).length;
+  const shared = Object.entries(constants || {}).map(([k, v]) => [k, new Array(rows).fill(v)]);
+  return { ...columns, ...Object.fromEntries(shared) };
+}
+
 function oldestFirst(columns) {
   const ids = columns.id || columns.time || [];
   if (ids.length < 2 || ids[0] <= ids[ids.length - 1]) return columns;
