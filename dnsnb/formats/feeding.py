@@ -5,9 +5,11 @@ No files, no threads. A reader parses; what is here cuts lines, unwraps, counts,
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import takewhile
 from typing import Any
 
 import numpy as np
@@ -22,6 +24,7 @@ from dnsnb.formats.times import Clock
 
 BLOCK = 8 << 20
 LONGEST = 4 << 20
+_HOLE = "NUL octets (padding after a power loss, or a sparse file) were left out"
 WORKERS = 2
 """Threads that parse; numpy and Arrow let go of the interpreter while they work."""
 
@@ -101,10 +104,21 @@ class Feed:
         self._started = False
         self._decode = None
 
+    def header(self, head: bytes) -> bytes:
+        """Return the first lines of a log without which later ones can't be read: Zeek's header, a table's names."""
+        word = getattr(self.reader, "header_word", None)
+        if not word:
+            return b""
+        lines = head.removeprefix(b"\xef\xbb\xbf").splitlines(keepends=True)
+        mark = re.compile(b'"?' + re.escape(word.encode()), re.IGNORECASE)
+        return b"".join(takewhile(mark.match, lines))
+
     def feed(self, data: bytes, flush: bool = False) -> Iterator[pa.Table]:
         """Take bytes; yield what is complete. With `flush` the whole lines so far are parsed at once."""
         if self.row.kind == "bytes":
             yield from self._work(self.reader.feed(data), flush)
+            if flush:
+                yield from self._work(self.reader.flush(), True)
             return
         if not self._started and data:
             self._started = True
@@ -120,7 +134,10 @@ class Feed:
         whole = b"".join(self._held)
         cut = whole.rfind(b"\n") + 1
         if not cut:
-            if len(whole) > LONGEST:
+            if len(whole) > LONGEST and not whole.strip(b"\0"):  # a hole that a truncated file's writer went on behind
+                self.context.report.note(_HOLE)
+                whole = b""
+            elif len(whole) > LONGEST:
                 self.context.skip_count(
                     "a line longer than 4 MiB", 1, [(self.context.source, self._line, whole[:80].decode("latin-1"))]
                 )
@@ -197,7 +214,7 @@ class Feed:
         report = self.context.report
         report["lines"] += len(block)
         if block.nuls:
-            report.note("NUL octets (padding after a power loss, or a sparse file) were left out")
+            report.note(_HOLE)
         empty = block.starts >= block.ends
         if empty.any():
             report.aside("empty lines", int(empty.sum()))

@@ -5,13 +5,13 @@ One thread a log; what is read is parsed by the same readers as whole files. Kno
 
 from __future__ import annotations
 
-import os
+import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import pyarrow as pa
 
@@ -20,6 +20,7 @@ from dnsnb.errors import LogFormatError, SettingError
 from dnsnb.formats import opening, reading
 from dnsnb.formats.feeding import Context, Feed
 from dnsnb.formats.report import ImportReport
+from dnsnb.formats.tail import Tail
 from dnsnb.formats.times import Clock
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 PIECE = 1 << 20
 IDLE_S = 5.0
+CLOSE_S = 5.0
 
 
 class Rows:
@@ -166,32 +168,36 @@ class Follower(Live):
         super().__init__(sink, limit)
         if start not in ("end", "beginning"):
             raise SettingError("start", start, "must be 'end' or 'beginning'")
-        self.path: Path = Path(path)
+        if not (isinstance(interval_s, (int, float)) and 0 < interval_s <= 3600):
+            raise SettingError("interval_s", interval_s, "must be the seconds between two looks, such as 0.2")
+        self.path: Path = Path(path).expanduser()
         self.about: str = str(self.path)
         self.options = reading.Options(**settings)
         if not self.path.exists():
             raise FileNotFoundError(f"{self.path}: no such file")
-        if self.path.is_dir():
-            raise LogFormatError(f"{self.path}: a folder; follow takes the one file that is being written")
+        if not self.path.is_file():
+            kind = "a folder" if self.path.is_dir() else "no plain file"
+            raise LogFormatError(f"{self.path}: {kind}; follow takes the one file that is being written")
         self.interval_s = interval_s
-        self._file: IO[bytes] = self.path.open("rb")
+        self._file = Tail(self.path)
         self._feed: Feed | None = None
         self._early = b""
+        self._mute_until = 0
         try:
-            self._recognise()
+            self._begin(start == "end")
         except BaseException:
             self._file.close()
             raise
-        if start == "end":
-            self._file.seek(0, os.SEEK_END)
         self._stop = threading.Event()
+        self._patience = math.inf
         self._thread = threading.Thread(target=self._run, name=f"dnsnb-follow-{self.path.name}", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
         """Stop following; what waited for an answer is given as it is."""
+        self._patience = time.monotonic() + CLOSE_S
         self._stop.set()
-        self._thread.join(10)
+        self._thread.join(2 * CLOSE_S)
 
     def __enter__(self) -> Self:
         return self
@@ -202,6 +208,18 @@ class Follower(Live):
     def __repr__(self) -> str:
         state = "closed" if self._stop.is_set() else "following"
         return f"<Follower {self.path} {state}, {self.report['rows']:,} rows>"
+
+    def _begin(self, at_end: bool) -> None:
+        """Find out the format, and go to where following starts."""
+        if not self._recognise() or not at_end or self._feed is None:
+            return
+        if self._feed.row.kind == "bytes":  # records are told apart only from the beginning on
+            self._mute_until = self._file.size()
+            return
+        header = self._feed.header(opening.Input(self.path).head)
+        if header:
+            self._hand(self._feed.feed(header, flush=True))
+        self._file.to_last_line()
 
     def _recognise(self) -> bool:
         one = opening.Input(self.path)
@@ -233,8 +251,7 @@ class Follower(Live):
                     break
                 self._stop.wait(self.interval_s)
             if self._feed is not None:
-                for table in self._feed.finish():
-                    self._take(table)
+                self._hand(self._feed.finish())
         except Exception as error:
             self.error = error
             self.report.note(f"following stopped: {type(error).__name__}: {error}")
@@ -242,44 +259,81 @@ class Follower(Live):
             self._file.close()
 
     def _step(self) -> bool:
-        """Read what is new; notice rotation (another file under the name) and truncation (the file is shorter than
-        we are)."""
-        got = self._read()
-        try:
-            there = os.stat(self.path)
-        except FileNotFoundError:
-            return got
-        mine = os.fstat(self._file.fileno())
-        if (there.st_ino, there.st_dev) != (mine.st_ino, mine.st_dev):
-            got |= self._read()
-            self._file.close()
-            self._file = self.path.open("rb")
-            self.report.note("the log was rotated; the new file is followed")
-            got |= self._read()
-        elif there.st_size < self._file.tell():
-            self._file.seek(0)
+        """Read what is new, in the file that we have and in those that took its name meanwhile."""
+        if self._file.rewritten():
             self.report.note("the log was truncated; it is read from its new beginning")
+            self._anew()
+            self._file.seek(0)
+        got = self._read()
+        while (after := self._file.successor()) is not None:
+            # who writes may go on in the old file until it is told to open the new one
+            if not after.size() and not self._stop.is_set():
+                after.close()
+                break
             got |= self._read()
+            self.report.note("the log was rotated; the new file is followed")
+            if self._file.lost:
+                self.report.note("its old file is gone from the folder: of one rotated twice at once, rows are missing")
+            self._file.close()
+            self._file = after
+            self._anew()
+            got |= self._read()
+        if self._file.refused:
+            self.report.note(f"the log was rotated, but the new file can't be opened yet: {self._file.refused}")
         return got
+
+    def _anew(self) -> None:
+        """Another file begins: what the one before left unfinished is reported, headers are read anew."""
+        self._early = b""
+        self._mute_until = 0
+        if self._feed is None:
+            return
+        if self._feed.row.kind == "bytes":
+            self._hand(self._feed.finish())
+            self._feed = None
+        else:
+            self._hand(self._feed.begin(self.path.name))
 
     def _read(self) -> bool:
         got = False
-        while piece := self._file.read(PIECE):
+        while piece := self._file.read(min(PIECE, self._mute_until - self._file.at) if self._mute_until else PIECE):
             got = True
             if self._feed is None:
                 self._early += piece
-                if b"\n" not in self._early or not self._recognise():
+                if not self._recognised_by_now():
                     continue
                 piece, self._early = self._early, b""
             if self._feed is not None:
-                for table in self._feed.feed(piece, flush=True):
-                    self._take(table)
-                self._flush_binary()
+                self._hand(self._feed.feed(piece, flush=True))
+            if self._mute_until and self._file.at >= self._mute_until:
+                self._loud()
+            if time.monotonic() > self._patience:
+                self.report.note("closed before all that was written had been read")
+                break
         return got
 
-    def _flush_binary(self) -> None:
-        if self._feed is not None and self._feed.row.kind == "bytes" and hasattr(self._feed.reader, "flush"):
-            for table in self._feed.settle(self._feed.reader.flush()):
+    def _loud(self) -> None:
+        """What was there before has been read, without giving its rows; from here on they count."""
+        self._mute_until = 0
+        self.report.forget()
+        if self._feed is not None and self._feed.joiner is not None:
+            self._feed.joiner.waiting = None
+
+    def _recognised_by_now(self) -> bool:
+        """Whether enough was written to tell the format; first lines that tell nothing are waited out."""
+        if b"\n" not in self._early and b"\0" not in self._early:
+            return False
+        try:
+            return self._recognise()
+        except LogFormatError as error:
+            if len(self._early) >= opening.HEAD:
+                raise
+            self.report.note(f"not known yet, more lines are waited for: {error}")
+            return False
+
+    def _hand(self, tables: Iterable[pa.Table]) -> None:
+        for table in tables:
+            if not self._mute_until:
                 self._take(table)
 
     def _settle(self) -> None:

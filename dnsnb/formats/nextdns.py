@@ -39,7 +39,8 @@ class Reader(DelimitedReader):
     def row(self, fields: Any) -> Row | None:
         """Return what a record says."""
         record = {re.sub(r"(?<=[a-z])(?=[A-Z])", "_", key).lower(): value for key, value in fields.items()}
-        if not record.get("timestamp") or "domain" not in record:
+        whole = self.header is not None and len(record) == len(self.header)
+        if not whole or "domain" not in record or not record["timestamp"][:4].isdigit():
             return None
         status = record.get("status", "")
         reasons = record.get("reasons", "")

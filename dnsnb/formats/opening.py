@@ -27,7 +27,7 @@ MAGIC = {
     b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\xfd7zXZ\0": "xz", b"\x28\xb5\x2f\xfd": "zstd",
     b"\x50\x2a\x4d\x18": "zstd",  # pzstd starts with a frame that says how long the next one is
 }  # fmt: skip
-_SUFFIXES = (".gz", ".bz2", ".xz", ".zst", ".zstd", ".lzma")
+SUFFIXES = (".gz", ".bz2", ".xz", ".zst", ".zstd", ".lzma")
 
 
 class Input:
@@ -229,7 +229,7 @@ _NUMBER = re.compile(r"\.(\d{1,4})$")
 
 def _rank(path: Path) -> tuple[str, int, str, int, float]:
     name = path.name
-    for suffix in _SUFFIXES:
+    for suffix in SUFFIXES:
         name = name.removesuffix(suffix)
     number = _NUMBER.search(name)
     if number:

@@ -13,9 +13,8 @@ from dnsnb.formats.sniff import Head
 
 def score(head: Head) -> int:
     """Eight or nine fields between double bars."""
-    return int(
-        97 * head.share(r"^(?:#.*|\d+\.\d+\|\|[^|]*\|\|[^|]*\|\|[A-Z]+\|\|.*\|\|[A-Z0-9]+\|\|.*\|\|\d+\|\|\d+)$")
-    )
+    lines = [line for line in head.lines if not line.startswith("#")]
+    return int(97 * head.share(r"^\d+\.\d+\|\|[^|]*\|\|[^|]*\|\|[A-Z]+\|\|.*\|\|[A-Z0-9]+\|\|.*\|\|\d+\|\|\d+$", lines))
 
 
 class Reader(DelimitedReader):

@@ -57,6 +57,10 @@ class Reader:
         self._size += len(data)
         return self._batch() if self._size >= BATCH else None
 
+    def flush(self) -> Any:
+        """Return the packets that are there as a whole as events."""
+        return self._batch()
+
     def finish(self) -> Any:
         """Return the rest."""
         table = self._batch()

@@ -53,6 +53,11 @@ class ImportReport(dict[str, Any]):
             with _LOCK:
                 self["asides"][what] = self["asides"].get(what, 0) + int(count)
 
+    def forget(self) -> None:
+        """Count from nothing again: what was read so far was not asked for."""
+        with _LOCK:
+            self.update(lines=0, events=0, rows=0, bytes=0, skipped={}, asides={})
+
     def note(self, text: str) -> None:
         """Say once what was assumed or repaired."""
         with _LOCK:

@@ -99,6 +99,8 @@ def unknown(head: Head, scores: dict[str, int]) -> LogFormatError:
         return LogFormatError(f"{head.name}: the file is empty; expected a DNS log")
     if not head.raw.strip(b"\0"):
         return LogFormatError(f"{head.name}: the file holds nothing but NUL octets; expected a DNS log")
+    if not head.raw.strip(b"\0\r\n\t "):
+        return LogFormatError(f"{head.name}: the file holds nothing but empty lines; expected a DNS log")
     expected = f"expected one of {len(FORMATS)} formats (dnsnb formats lists them; format= names one)"
     if head.binary:
         return LogFormatError(

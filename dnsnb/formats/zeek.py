@@ -83,6 +83,8 @@ def score(head: Head) -> int:
 class Reader:
     """Parses blocks of one log; a new header in the middle (files put together) is followed."""
 
+    header_word = "#"
+
     def __init__(self, context: Context) -> None:
         self.context = context
         self.fields = list(_FIELDS)
