@@ -7,24 +7,29 @@ A thread for each sender (unbound, BIND, dnsdist, CoreDNS …), bounded; what th
 from __future__ import annotations
 
 import os
+import re
 import socket
 import stat
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
 from dnsnb.errors import SettingError
-from dnsnb.formats import dnstap
 from dnsnb.formats.dnstap import ACCEPT, CONTENT, FINISH, READY, START, STOP
 from dnsnb.formats.feeding import Context, Feed
 from dnsnb.formats.following import Live
 from dnsnb.formats.table import FORMATS
 from dnsnb.formats.times import Clock
 
-MOST_SENDERS = 32
+MOST_SENDERS = 256
+GREETING_S = 30.0
+"""Who says nothing for so long after it connected is let go; later a sender may be silent as long as it likes."""
 FLUSH_S = 0.2
 SETTLE_S = 3.0
+LONGEST = 1 << 18
+"""A frame holds at most two DNS messages of 64 KiB; with `MOST_SENDERS` it bounds what is held for all of them."""
 
 
 class DnstapListener(Live):
@@ -83,17 +88,23 @@ class DnstapListener(Live):
         )
 
     def _listen(self, address: str) -> socket.socket:
+        if not isinstance(address, str):
+            raise SettingError("address", address, "must be 'unix:/path/to.sock' or 'host:port'")
         if address.startswith("unix:"):
+            if not 0 < len(os.fsencode(address.removeprefix("unix:"))) < 108:
+                raise SettingError("address", address, "a socket's path has 1 to 107 octets")
             self._path = Path(address.removeprefix("unix:"))
             if self._path.exists() and stat.S_ISSOCK(os.stat(self._path).st_mode):
                 if _alive(self._path):
                     raise SettingError("address", address, "another process is listening there")
                 self._path.unlink()
+            elif self._path.exists():
+                raise SettingError("address", address, "there is a file that is no socket")
             listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             target: Any = str(self._path)
         else:
             host, _, port = address.rpartition(":")
-            if not host or not port.isdigit() or int(port) > 65535:
+            if not host or not re.fullmatch("[0-9]{1,5}", port) or int(port) > 65535:
                 raise SettingError("address", address, "must be 'unix:/path/to.sock' or 'host:port'")
             host = host.strip("[]")
             family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -102,10 +113,10 @@ class DnstapListener(Live):
             target = (host, int(port))
         try:
             listener.bind(target)
-            listener.listen(16)
+            listener.listen(128)
         except OSError as error:
             listener.close()
-            raise SettingError("address", address, f"can't listen there: {error.strerror}") from None
+            raise SettingError("address", address, f"can't listen there: {error.strerror or error}") from None
         return listener
 
     def _wake(self) -> None:
@@ -131,6 +142,7 @@ class DnstapListener(Live):
                     self._senders.add(sender)
             if full:
                 self.refused += 1
+                self.report.note(f"senders were refused: {MOST_SENDERS} are connected")
                 sender.close()
                 continue
             self._threads = [t for t in self._threads if t.is_alive()]
@@ -153,49 +165,55 @@ class DnstapListener(Live):
     def _receive(self, sender: socket.socket) -> None:
         context = Context(self.report, Clock(self.report, "UTC", None, time.time()), "dnstap")
         feed = Feed(FORMATS["dnstap"], context)
-        reader: dnstap.Reader = feed.reader
+        if sender.family != socket.AF_UNIX:
+            sender.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # a sender whose machine is gone ends some day
         frames = _Frames(sender)
-        both_ways = False
+        try:
+            self._converse(sender, frames, feed)
+        finally:  # what came before it went away counts
+            self._hand(feed, feed.reader.flush)
+            with self._lock:
+                if frames.cut:
+                    context.skip_count("the last frame is cut off", 1, [("dnstap", 0, frames.cut[:16].hex(" "))])
+                for table in feed.finish():
+                    self._take(table)
+
+    def _converse(self, sender: socket.socket, frames: _Frames, feed: Feed) -> None:
+        both_ways = greeted = False
         flushed = heard = time.monotonic()
-        while True:
-            frame = frames.next(FLUSH_S)
+        while (frame := frames.next(FLUSH_S)) is not None:
             now = time.monotonic()
+            greeted |= bool(frame)
+            if not greeted and now - heard > GREETING_S:
+                raise _NotFrames(f"it said nothing for {GREETING_S:.0f} s")
             if isinstance(frame, tuple):
                 kind, content = frame
+                if kind in (READY, START) and content and CONTENT not in content:
+                    raise _NotFrames(f"it sends {content[0][:60]!r}, not {CONTENT.decode()}")
                 if kind == READY:
-                    if content and CONTENT not in content:
-                        raise _NotFrames(f"it offers {content!r}, not {CONTENT.decode()}")
                     both_ways = True
                     sender.sendall(_control(ACCEPT, CONTENT))
-                elif kind == START and content and CONTENT not in content:
-                    raise _NotFrames(f"it sends {content!r}, not {CONTENT.decode()}")
                 elif kind == STOP:
                     if both_ways:
                         sender.sendall(_control(FINISH))
-                    break
-            elif frame is None:
-                break
+                    return
             elif frame:
-                reader.frame(frame)
+                with self._lock:  # it counts in the report that all share
+                    feed.reader.frame(frame)
                 heard = now
             if now - flushed >= FLUSH_S or not frame:
                 flushed = now
-                self._pass_on(feed, reader)
+                self._hand(feed, feed.reader.flush)
             if now - heard > SETTLE_S and feed.joiner is not None and feed.joiner.waiting is not None:
-                left = feed.joiner.finish()
-                if left is not None and len(left):
-                    self._hand(feed.finished(left))
-        self._pass_on(feed, reader)
-        for table in feed.finish():
-            self._hand(table)
+                with self._lock:
+                    left = feed.joiner.finish()
+                    if left is not None and len(left):
+                        self._take(feed.finished(left))
 
-    def _pass_on(self, feed: Feed, reader: dnstap.Reader) -> None:
-        for table in feed.settle(reader.flush()):
-            self._hand(table)
-
-    def _hand(self, table: Any) -> None:
+    def _hand(self, feed: Feed, events: Callable[[], Any]) -> None:
         with self._lock:
-            self._take(table)
+            for table in feed.settle(events()):
+                self._take(table)
 
 
 class _NotFrames(Exception):  # noqa: N818 - says what the sender is not sending
@@ -210,6 +228,11 @@ class _Frames:
         self.sender = sender
         self._held = bytearray()
         self._over = False
+
+    @property
+    def cut(self) -> bytes:
+        """The start of a frame whose end never came."""
+        return bytes(self._held) if self._over else b""
 
     def next(self, timeout_s: float) -> Any:
         while True:
@@ -233,7 +256,7 @@ class _Frames:
             return None
         length = int.from_bytes(held[:4])
         if length:
-            if length > dnstap.LONGEST:
+            if length > LONGEST:
                 raise _NotFrames(f"a frame of {length} octets")
             if len(held) < 4 + length:
                 return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import socket
+import struct
 import subprocess
 import threading
 import time
@@ -166,11 +167,48 @@ def test_a_sender_of_rubbish_is_let_go_and_others_go_on(rubbish: bytes) -> None:
         assert tap.error is None
 
 
+def test_what_came_before_a_sender_died_counts_and_what_was_cut_is_reported() -> None:
+    whole = frame(dnstap_payload(6, QUERY, ANSWER))
+    with listen("127.0.0.1:0") as tap:
+        with connected(tap.address) as sender:
+            sender.sendall(control(2) + whole + whole[:-9])
+            sender.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 0, 0))
+        assert tap.wait_for(1)
+        with connected(tap.address) as slow:
+            for octet in control(2) + whole:
+                slow.sendall(bytes([octet]))
+            assert tap.wait_for(2)
+    assert tap.report.skipped["the last frame is cut off"]["count"] == 1
+
+
+def test_many_senders_at_once_lose_nothing() -> None:
+    each = b"".join(frame(dnstap_payload(6, QUERY, ANSWER, port=1024 + i)) for i in range(20))
+    with listen("127.0.0.1:0") as tap:
+        senders = [connected(tap.address) for _ in range(80)]
+        for sender in senders:
+            sender.sendall(control(2) + each)
+        assert tap.wait_for(80 * 20, 30)
+        for sender in senders:
+            sender.close()
+        assert (tap.report.lines, tap.report.skipped_count, tap.error) == (1600, 0, None)
+
+
+@pytest.mark.parametrize(
+    "address", ["", "unix:", "unix:/" + "a" * 200, "127.0.0.1:99999", "127.0.0.1:\u00b2", 7000, "unix:/dev/null/x.sock"]
+)
+def test_an_address_that_can_not_be(address: Any) -> None:
+    with pytest.raises(SettingError, match="address"):
+        listen(address)
+
+
 def test_an_address_that_is_taken_or_wrong_is_one_clear_error(tmp_path: Path) -> None:
     with listen(f"unix:{tmp_path}/tap.sock"), pytest.raises(SettingError, match="another process"):
         listen(f"unix:{tmp_path}/tap.sock")
     with pytest.raises(SettingError, match="host:port"):
         listen("nowhere")
+    (tmp_path / "file").touch()
+    with pytest.raises(SettingError, match="no socket"):
+        listen(f"unix:{tmp_path}/file")
     left = socket.socket(socket.AF_UNIX)
     left.bind(f"{tmp_path}/left.sock")  # as after a crash
     left.close()
