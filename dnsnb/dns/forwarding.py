@@ -25,6 +25,8 @@ MAX_PENDING = 20_000
 MAX_WAITERS = 1_000
 GRACE = 0.9  # seconds for the tries after the first
 HEARD = 30.0  # seconds for which an answer shows that an upstream is there
+PLAIN = 900.0  # seconds for which one that was seen to know no EDNS is asked without
+NO_EDNS = (wire.FORMERR, wire.NOTIMP)  # what such a one says (RFC 6891 7)
 
 _new = tuple.__new__  # a named tuple's own constructor costs three times as much
 
@@ -47,12 +49,13 @@ Waiter = tuple[Callable[[Any, Result], None], Any]
 class Pending:
     """One question in flight. `tried` has the upstreams that were asked, and when; `refused` those that won't tell.
 
-    `again` has how often each was asked once more.
+    `again` has how often each was asked once more, `bare` those that were asked without EDNS.
     """
 
     __slots__ = (
         "again",
         "attempts",
+        "bare",
         "deadline",
         "done",
         "failing",
@@ -76,6 +79,7 @@ class Pending:
         self.again: dict[str, int] | None = None
         self.failing: Result | None = None
         self.refused: tuple[str, ...] = ()
+        self.bare: tuple[str, ...] = ()
         self.done = False
 
 
@@ -197,7 +201,15 @@ class Forwarder:
             if again[target.name] >= GUESSABLE and self._by_stream(pending, target):
                 return
         pending.tried[target.name] = now
-        target.upstream.send(pending.wire, partial(self._answered, pending, target), pending.deadline)
+        query = self._query(pending, target, now)
+        target.upstream.send(query, partial(self._answered, pending, target), pending.deadline)
+
+    def _query(self, pending: Pending, target: Target, now: float) -> bytes:
+        """Return the question as this upstream can read it."""
+        if now >= target.plain_until and target.name not in pending.bare:
+            return pending.wire
+        pending.bare += (target.name,)
+        return wire.without_opt(pending.wire)
 
     def _by_stream(self, pending: Pending, target: Target) -> bool:
         """Ask over TCP what was asked by UDP, where that can be; a refusal ends nothing: UDP may still answer."""
@@ -209,7 +221,7 @@ class Forwarder:
             if message is not None:
                 self._answered(pending, target, message, why)
 
-        by_stream(pending.wire, answered, pending.deadline)
+        by_stream(self._query(pending, target, self.clock()), answered, pending.deadline)
         return True
 
     def _probe(self, pending: Pending, now: float) -> None:
@@ -234,6 +246,11 @@ class Forwarder:
         question = pending.question
         answer = read_addresses(message, question, **self.limits) if self.fast_paths else None
         if answer is None:
+            unread = len(message) > 11 and message[3] & 15 in NO_EDNS
+            if unread and target.name not in pending.bare and not pending.done:
+                pending.bare += (target.name,)
+                self._send(pending, target, now)
+                return
             try:
                 answer = read_answer(message, question, **self.limits)
             except WireError:
@@ -245,6 +262,8 @@ class Forwarder:
             return
         answer.upstream = target.name
         if answer.rcode == wire.NOERROR or answer.rcode == wire.NXDOMAIN:
+            if pending.bare and target.name in pending.bare:
+                target.plain_until = now + PLAIN
             self._finish(pending, _new(Result, (answer, target.name, answer.ede, "")))
             return
         pending.failing = Result(

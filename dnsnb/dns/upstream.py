@@ -161,6 +161,7 @@ class Target:
         self.lost = 0
         self.state = "unknown"
         self.timeout = FIRST_TIMEOUT  # seconds to wait before the next try
+        self.plain_until = 0.0  # it answers without EDNS alone, as was seen not long ago
 
     def up(self, now: float) -> bool:
         return self.state != "down" or now >= self.down_until

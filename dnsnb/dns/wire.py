@@ -309,6 +309,11 @@ def make_query(
     return _HEADER.pack(0, flags, 1, 0, 0, 1) + qname + tail
 
 
+def without_opt(query: bytes) -> bytes:
+    """Return what `make_query` made without its OPT, for servers that know no EDNS (RFC 6891 7)."""
+    return query[:10] + b"\0\0" + query[12:-11] if query[11] else query
+
+
 _tails: dict[tuple[int, int, bool], bytes] = {}
 _AD_HEAD = _HEADER.pack(0, 0x0120, 1, 0, 0, 1)
 _OPT, _OPT_DO = b"\0\0\x29\x04\xd0\0\0\0\0\0\0", b"\0\0\x29\x04\xd0\0\0\x80\0\0\0"

@@ -19,12 +19,20 @@ FIRST_SECONDS = 5.0  # the same for one that has never answered: longer than any
 
 def answers(message: bytes, query: bytes) -> bool:
     """Whether a message is a response with the query's question (its OPT, of 11 octets, is the query's end)."""
-    end = len(query) - 11
-    return len(message) >= end and message[2] & 0x80 != 0 and message[12:end].lower() == query[12:end].lower()
+    end = len(query) - 11 * query[11]
+    asked = len(message) >= end and message[2] & 0x80 != 0 and message[12:end].lower() == query[12:end].lower()
+    return asked or knows_no_edns(message)
+
+
+def knows_no_edns(message: bytes) -> bool:
+    """Whether a message is a bare header with the error of who can't read an OPT (RFC 6891 7)."""
+    return len(message) == 12 and message[2] & 0x80 != 0 and message[3] & 15 in (1, 4) and message[4:] == bytes(8)
 
 
 def padded(query: bytes) -> bytes:
     """Return a query filled up to 128 octets or a multiple (RFC 8467 4.1), so that its length tells nothing."""
+    if not query[11]:
+        return query
     missing = -(len(query) + 4) % 128
     return query[:-2] + (missing + 4).to_bytes(2) + b"\0\x0c" + missing.to_bytes(2) + bytes(missing)
 

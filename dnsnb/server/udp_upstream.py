@@ -8,7 +8,7 @@ import socket
 
 from dnsnb.dns.upstream import Done
 from dnsnb.server import mmsg, msghdr, segments
-from dnsnb.server.stream_upstream import Ids, StreamUpstream
+from dnsnb.server.stream_upstream import Ids, StreamUpstream, knows_no_edns
 
 SOCKETS = 32  # as many ports to guess among; more would make fewer answers come with each wake-up
 REUSE = 20_000  # questions from one port before it is changed for another
@@ -185,9 +185,13 @@ class _Port:
             self._guessed(message)
             return
         query, done, deadline = known
-        end = len(query) - 11  # our OPT is the last
+        end = len(query) - 11 * query[11]  # our OPT, if there is one, is the last
         asked = query[12:end]
         if message[2] & 0x80 == 0 or not (message.startswith(asked, 12) or message[12:end].lower() == asked.lower()):
+            if knows_no_edns(message):
+                del waiting[message[:2]]
+                done(message, "")
+                return
             self.upstream.wrong_ids += 1
             self._guessed(message)
         elif message[2] & 0x02 or len(message) == msghdr.SIZE:  # cut, there or here: its data is not looked at
@@ -202,7 +206,8 @@ class _Port:
         if len(message) < 12:
             return
         for ident, (query, done, deadline) in list(self.waiting.items())[:8]:
-            if message[12 : len(query) - 11].lower() == query[12 : len(query) - 11].lower():
+            end = len(query) - 11 * query[11]
+            if message[12:end].lower() == query[12:end].lower():
                 del self.waiting[ident]
                 self.upstream.by_stream(query, done, deadline)
                 return

@@ -208,9 +208,9 @@ class Wire:
 
 
 @asynccontextmanager
-async def house(script: Script = plain, **settings: Any) -> AsyncIterator[Wire]:
+async def house(script: Script = plain, scheme: str = "", **settings: Any) -> AsyncIterator[Wire]:
     """A server in front of a scripted upstream."""
-    async with Liar(script).run() as liar, Server(upstreams=[f"127.0.0.1:{liar.port}"], **settings) as server:
+    async with Liar(script).run() as liar, Server(upstreams=[f"{scheme}127.0.0.1:{liar.port}"], **settings) as server:
         yield Wire(server, liar)
 
 

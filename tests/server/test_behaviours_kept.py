@@ -63,6 +63,39 @@ async def test_the_head_of_an_ordinary_reply() -> None:
         assert [q.payload for q, _ in wire.liar.asked] == [1232]
 
 
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+@pytest.mark.parametrize("said", [b"\x81\x81" + bytes(8), b"\x81\x84" + bytes(8), b""])
+async def test_who_knows_no_edns_is_asked_without(said: bytes, transport: str) -> None:
+    def old(liar: Liar, query: dns.message.Message, transport: str, send: Any) -> None:
+        if query.edns < 0:
+            send(address(query))
+        elif said:  # a header alone
+            send(query.id.to_bytes(2) + said)
+        else:
+            reply = dns.message.make_response(query, recursion_available=True)
+            reply.use_edns(-1)
+            reply.set_rcode(dns.rcode.FORMERR)
+            send(reply)
+
+    async with house(old, scheme="" if transport == "udp" else "tcp://") as wire:
+        assert told(await wire.ask("a.test")) == ["192.0.2.1"]
+        assert told(await wire.ask("b.test")) == ["192.0.2.1"]
+        assert [q.edns for q, _ in wire.liar.asked] == [0, -1, -1]  # found out once
+        assert {how for _, how in wire.liar.asked} == {transport}
+
+
+async def test_a_question_that_nobody_can_read_is_asked_twice() -> None:
+    def never(liar: Liar, query: dns.message.Message, transport: str, send: Any) -> None:
+        reply = dns.message.make_response(query, recursion_available=True)
+        reply.set_rcode(dns.rcode.FORMERR)
+        send(reply)
+
+    async with house(never) as wire:
+        assert (await wire.ask("a.test")).rcode() == dns.rcode.SERVFAIL
+        assert (await wire.ask("b.test")).rcode() == dns.rcode.SERVFAIL
+        assert [q.edns for q, _ in wire.liar.asked] == [0, -1, 0, -1]  # EDNS was not to blame
+
+
 @row("cache-02-ttl-decrement", "cache-03-expiry")
 async def test_ttls_count_down_to_their_end() -> None:
     clock = Skewed()
