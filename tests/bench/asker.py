@@ -57,11 +57,11 @@ def connected(host: str, port: int) -> socket.socket:
     return sock
 
 
-def flood(host: str, port: int, seconds: float, count: int, sockets: int) -> dict[str, float]:
+def flood(host: str, port: int, seconds: float, count: int, sockets: int, size: int) -> dict[str, float]:
     """Ask as fast as the server answers: each socket sends its next block when the one before is answered."""
     queries = [query(i, name) for i, name in enumerate(names(count))]
-    blocks = [Block(queries[i : i + BLOCK]) for i in range(0, count, BLOCK)]
-    room = Block([b""] * BLOCK)
+    blocks = [Block(queries[i : i + size]) for i in range(0, count, size)]
+    room = Block([b""] * size)
     socks = [connected(host, port) for _ in range(sockets)]
     waiting = [0] * sockets
     since = [0.0] * sockets
@@ -87,7 +87,7 @@ def flood(host: str, port: int, seconds: float, count: int, sockets: int) -> dic
     while any(waiting):
         now = time.perf_counter()
         for fd, _ in poll.poll(0.2):
-            got = libc.recvmmsg(fd, room.headers, BLOCK, _DONTWAIT, None)
+            got = libc.recvmmsg(fd, room.headers, size, _DONTWAIT, None)
             if got > 0:
                 i = place[fd]
                 answered += got
@@ -140,12 +140,13 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=0.0, help="queries a second (default: as fast as it answers)")
     parser.add_argument("--names", type=int, default=1024)
     parser.add_argument("--sockets", type=int, default=4)
+    parser.add_argument("--block", type=int, default=BLOCK, help="queries that a socket has under way")
     given = parser.parse_args()
     host, _, port = given.address.rpartition(":")
     if given.rate:
         found = calmly(host, int(port), given.seconds, given.names, given.rate)
     else:
-        found = flood(host, int(port), given.seconds, given.names, given.sockets)
+        found = flood(host, int(port), given.seconds, given.names, given.sockets, given.block)
     print(json.dumps(found | {"cpu_s": time.process_time()}))
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 import statistics
 import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -28,6 +30,18 @@ def drive(server: Running, names: Path, seconds: float, *, outstanding: int = 20
     sent, lost = _number(said, r"Queries sent:\s+(\d+)"), _number(said, r"Queries lost:\s+(\d+)")
     qps, answered = _number(said, r"Queries per second:\s+([\d.]+)"), max(1.0, sent - lost)
     return Round(qps, lost / sent if sent else 1.0, spent / answered * 1e6)
+
+
+def blocks(server: Running, count: int, seconds: float, *, outstanding: int = 160, clients: int = 20) -> Round:
+    """The same by asker.py, which costs less than what it loads: `clients` with as many queries each under way."""
+    command = [sys.executable, str(Path(__file__).with_name("asker.py")), f"127.0.0.1:{server.port}"]
+    command += ["--seconds", str(seconds), "--names", str(count)]
+    command += ["--sockets", str(clients), "--block", str(outstanding // clients)]
+    before = server.cpu_seconds()
+    done = subprocess.run(on_core(GENERATOR, command), capture_output=True, text=True, check=True, timeout=120)
+    spent, told = server.cpu_seconds() - before, json.loads(done.stdout)
+    answered = max(1, told["answered"])
+    return Round(answered / told["seconds"], told["lost"] / max(1, told["sent"]), spent / answered * 1e6)
 
 
 def once(server: Running, names: Path, *, outstanding: int = 200) -> None:

@@ -208,6 +208,27 @@ def dnslib_server(upstream_port: int) -> Iterator[Running]:
 
 
 @contextmanager
+def echo() -> Iterator[Running]:
+    """No server at all: every question comes back as its own reply, as quickly as Python can. Where load ends."""
+    port = free_port()
+    code = (
+        "import select, socket\n"
+        "from dnsnb.server.mmsg import Datagrams\n"
+        "sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
+        "sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)\n"
+        f"sock.bind(('127.0.0.1', {port}))\n"
+        "datagrams = Datagrams(sock)\n"
+        "while True:\n"
+        "    select.select([sock], [], [])\n"
+        "    queries, _ = datagrams.receive()\n"
+        "    datagrams.send([q[:2] + bytes([q[2] | 0x80]) + q[3:] for q in queries])\n"
+    )
+    python, environment, _ = interpreter()
+    with _run("an echo", [python, "-c", code], port, environment=environment) as running:
+        yield running
+
+
+@contextmanager
 def ours(upstream_port: int, *, config: Path | None = None, name: str = "dnsnb") -> Iterator[Running]:
     """This server, its query log on and one client on its event stream, as `dnsnb serve` runs it."""
     python, environment, _ = interpreter()
