@@ -65,6 +65,7 @@ class Policy:
         self.book = Lists()
         self._paused: dict[str | None, float] = {}
         self._next_change = float("inf")
+        self._seen = wall()
         self._rules: dict[str, Rules] = {}
         self._shared: dict[tuple[int, bool, frozenset[str], str], Rules] = {}
         self._listeners: list[Callable[[Change], None]] = []
@@ -111,9 +112,15 @@ class Policy:
         return self._next_change
 
     def tick(self) -> bool:
-        """Take in that time has passed: call it at `next_change`. Returns whether something changed."""
+        """Take in that time has passed: call it at `next_change`, and every minute, for clocks are set.
+
+        Returns whether something changed. A clock that was set back makes no pause longer.
+        """
         now = self.wall()
-        if now < self._next_change:
+        back, self._seen = self._seen - now, now
+        if back > 1 and self._next_change < float("inf"):
+            self._paused = {who: until - back for who, until in self._paused.items()}
+        elif now < self._next_change:
             return False
         ended = [who for who, until in self._paused.items() if until <= now]
         for who in ended:

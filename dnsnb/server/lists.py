@@ -121,7 +121,9 @@ class ListKeeper:
         source, _ = parse_source(settings)
         if source.name not in self.policy.lists:
             self.policy.create(source.name, source.kind, source.enabled, source.schedule)
-        state = self.states[source.name] = ListState(source, kept=False, failures=1, error="not fetched yet")
+        state = self.states[source.name] = ListState(
+            source, kept=False, checked=self.wall(), failures=1, error="not fetched yet"
+        )
         self._plan(state)
 
     async def change(self, name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -173,6 +175,9 @@ class ListKeeper:
     async def refresh_due(self) -> float:
         """Refresh every list whose time has come; returns when the next one is due (epoch seconds)."""
         for name, state in list(self.states.items()):
+            if (state.checked or 0.0) > self.wall() + 1:  # the clock was set back since
+                state.checked = self.wall()
+                self._plan(state)
             if state.due <= self.wall() and name in self.states:
                 await self.refresh(name)
         return min((state.due for state in self.states.values()), default=float("inf"))

@@ -22,7 +22,7 @@ from dnsnb.server.policy_store import PolicyStore
 
 log = logging.getLogger(__name__)
 
-MAX_WAIT_S = 3600.0
+MAX_WAIT_S = 60.0
 MAX_LOCAL_FILE = 64 << 20
 
 
@@ -214,6 +214,6 @@ class PolicyKeeper:
                 due = self.policy.wall() + 60
             wait = min(due, self.policy.next_change()) - self.policy.wall()
             with contextlib.suppress(TimeoutError):
-                # Woken at least every hour: the wall clock may be set.
+                # Woken at least every minute: the wall clock may be set.
                 async with asyncio.timeout(max(0.0, min(wait, MAX_WAIT_S))):
                     await self._wake.wait()

@@ -191,6 +191,10 @@ def test_a_scheduled_list_holds_in_its_hours_and_the_boundary_moves_the_generati
     assert (told, policy.generation) == (["schedule"], generation + 1)
     assert action(policy, "chat.example") == "block"
     assert policy.next_change() == now[0] + 8 * 3600
+    now[0] -= 1800  # the clock was wrong
+    assert policy.tick()
+    assert action(policy, "chat.example") == "none"
+    assert policy.next_change() == now[0] + 1800
 
 
 # --- clients ---
@@ -345,6 +349,23 @@ def test_a_pause_ends_by_itself_and_only_holds_for_whom_it_is_for() -> None:
     policy.allow_only = True
     policy.pause(1)
     assert action(policy, "anything.example") == "none"
+
+
+def test_a_clock_that_is_set_back_prolongs_no_pause() -> None:
+    now = [1_700_000_000.0]
+    policy = Policy(wall=lambda: now[0])
+    house(policy)
+    policy.pause(300)
+    now[0] += 60
+    assert not policy.tick()  # a minute has passed, as its caller sees to
+    now[0] -= 86_400
+    policy.tick()
+    assert action(policy, "track.example") == "none"
+    now[0] += 240
+    assert policy.tick()
+    assert action(policy, "track.example") == "block"
+    now[0] -= 0.5  # as time servers do
+    assert not policy.tick()
 
 
 @pytest.mark.parametrize("seconds", [0, -1, 1e9, float("nan"), "5", True])
