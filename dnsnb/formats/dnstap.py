@@ -5,14 +5,13 @@ Pure; the listener feeds the same `Reader`. Client side: CLIENT_*, AUTH_*, UPDAT
 
 from __future__ import annotations
 
-import struct
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dnsnb.formats import columns, wirerows
+from dnsnb.formats import columns, protobuf, wirerows
 from dnsnb.formats.feeding import Context
 from dnsnb.formats.lines import PAD
 from dnsnb.formats.sniff import Head
@@ -175,12 +174,12 @@ def message_of(payload: bytes) -> dict[int, Any] | None:
     """Return the fields of a Dnstap payload's Message by number (-1: the identity), or None when it is none."""
     found: dict[int, Any] | None = None
     identity = b""
-    for number, value in _fields(payload):
+    for number, value in protobuf.fields(payload):
         if number is None:
             return None
         if number == 14 and isinstance(value, bytes):
             found = {}
-            for inner, item in _fields(value):
+            for inner, item in protobuf.fields(value):
                 if inner is None:
                     return None
                 found[inner] = item
@@ -203,59 +202,3 @@ def _sane(fields: dict[int, Any]) -> bool:
     if any(not isinstance(fields[n], bytes) for n in _BYTES if n in fields):
         return False
     return not any(n in fields and not (isinstance(fields[n], int) and fields[n] < 1 << 33) for n in _INTEGERS)
-
-
-def _fields(data: bytes) -> Any:
-    """Yield (number, value) of a protobuf message; (None, None) when it is broken."""
-    at, size = 0, len(data)
-    try:
-        while at < size:
-            key = data[at]
-            at += 1
-            if key > 127:
-                key, at = _varint(data, at - 1)
-            wire_type = key & 7
-            value: Any
-            if wire_type == 2:
-                length = data[at]
-                at += 1
-                if length > 127:
-                    length, at = _varint(data, at - 1)
-                if at + length > size:
-                    yield None, None
-                    return
-                value = data[at : at + length]
-                at += length
-            elif wire_type == 0:
-                value = data[at]
-                at += 1
-                if value > 127:
-                    value, at = _varint(data, at - 1)
-            elif wire_type == 5:
-                value = _FIXED.unpack_from(data, at)[0]
-                at += 4
-            elif wire_type == 1:
-                value = None
-                at += 8
-            else:
-                yield None, None
-                return
-            yield key >> 3, value
-    except (IndexError, struct.error):
-        yield None, None
-
-
-_FIXED = struct.Struct("<I")
-
-
-def _varint(data: bytes, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        octet = data[at]
-        at += 1
-        value |= (octet & 127) << shift
-        if octet < 128:
-            return value, at
-        shift += 7
-        if shift > 63:
-            raise IndexError

@@ -1,4 +1,5 @@
-"""A dnstap receiver: Frame Streams over a unix or TCP socket, with the bidirectional handshake or without.
+"""A dnstap receiver: Frame Streams over a unix or TCP socket, with the bidirectional handshake or without. PowerDNS's
+protobuf log is told by its first octets.
 
 A thread for each sender (unbound, BIND, dnsdist, CoreDNS …), bounded; what they send goes to a sink by columns, as
 `follow` does.
@@ -37,7 +38,6 @@ class DnstapListener(Live):
 
     def __init__(self, address: str, sink: Any = None, *, limit: int = 1_000_000) -> None:
         super().__init__(sink, limit)
-        self.report["format"] = "dnstap"
         self.refused = 0
         self._path: Path | None = None
         self._socket = self._listen(address)
@@ -163,11 +163,15 @@ class DnstapListener(Live):
                 self._senders.discard(sender)
 
     def _receive(self, sender: socket.socket) -> None:
-        context = Context(self.report, Clock(self.report, "UTC", None, time.time()), "dnstap")
-        feed = Feed(FORMATS["dnstap"], context)
         if sender.family != socket.AF_UNIX:
             sender.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # a sender whose machine is gone ends some day
         frames = _Frames(sender)
+        spoken = "powerdns-protobuf" if frames.greeting() else "dnstap"
+        context = Context(self.report, Clock(self.report, "UTC", None, time.time()), spoken)
+        feed = Feed(FORMATS[spoken], context)
+        with self._lock:
+            told = self.report["format"]
+            self.report["format"] = spoken if told in (None, spoken) else "dnstap, powerdns-protobuf"
         try:
             self._converse(sender, frames, feed)
         finally:  # what came before it went away counts
@@ -179,13 +183,10 @@ class DnstapListener(Live):
                     self._take(table)
 
     def _converse(self, sender: socket.socket, frames: _Frames, feed: Feed) -> None:
-        both_ways = greeted = False
+        both_ways = False
         flushed = heard = time.monotonic()
         while (frame := frames.next(FLUSH_S)) is not None:
             now = time.monotonic()
-            greeted |= bool(frame)
-            if not greeted and now - heard > GREETING_S:
-                raise _NotFrames(f"it said nothing for {GREETING_S:.0f} s")
             if isinstance(frame, tuple):
                 kind, content = frame
                 if kind in (READY, START) and content and CONTENT not in content:
@@ -228,6 +229,19 @@ class _Frames:
         self.sender = sender
         self._held = bytearray()
         self._over = False
+        self._short = False
+
+    def greeting(self) -> bool:
+        """Wait for the first octets; return whether they are PowerDNS's: two of length, then a message's type. As
+        dnstap's four of length they would be far too long."""
+        self.sender.settimeout(GREETING_S)
+        while len(self._held) < 4 and not self._over:
+            try:
+                self._take()
+            except TimeoutError:
+                raise _NotFrames(f"it said nothing for {GREETING_S:.0f} s") from None
+        self._short = int.from_bytes(self._held[:4]) > LONGEST and self._held[2] == 8 and 1 <= self._held[3] <= 4
+        return self._short
 
     @property
     def cut(self) -> bytes:
@@ -243,26 +257,26 @@ class _Frames:
                 return None
             self.sender.settimeout(timeout_s)
             try:
-                piece = self.sender.recv(1 << 18)
+                self._take()
             except TimeoutError:
                 return b""
-            if not piece:
-                self._over = True
-            self._held += piece
+
+    def _take(self) -> None:
+        piece = self.sender.recv(1 << 18)
+        self._over = not piece
+        self._held += piece
 
     def _cut(self) -> Any:
         held = self._held
+        if self._short:
+            return self._data(2, int.from_bytes(held[:2]))
         if len(held) < 4:
             return None
         length = int.from_bytes(held[:4])
         if length:
             if length > LONGEST:
                 raise _NotFrames(f"a frame of {length} octets")
-            if len(held) < 4 + length:
-                return None
-            frame = bytes(held[4 : 4 + length])
-            del held[: 4 + length]
-            return frame
+            return self._data(4, length)
         if len(held) < 8:
             return None
         size = int.from_bytes(held[4:8])
@@ -278,6 +292,13 @@ class _Frames:
             content.append(body[at + 8 : at + 8 + width])
             at += 8 + width
         return kind, content
+
+    def _data(self, start: int, length: int) -> bytes | None:
+        if len(self._held) < start + length:
+            return None
+        frame = bytes(self._held[start : start + length])
+        del self._held[: start + length]
+        return frame
 
 
 def _control(kind: int, content: bytes | None = None) -> bytes:

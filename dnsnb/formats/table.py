@@ -41,6 +41,7 @@ _ROWS = (
     Format("coredns", "CoreDNS log plugin", "lines", "coredns"),
     Format("powerdns", "PowerDNS Recursor and authoritative server, text", "lines", "powerdns"),
     Format("powerdns-json", "PowerDNS Recursor structured log, JSON", "lines", "powerdns_json"),
+    Format("powerdns-protobuf", "PowerDNS protobuf log of Recursor and dnsdist", "bytes", "powerdns_protobuf"),
     Format("dnsdist", "dnsdist LogAction and LogResponseAction", "lines", "dnsdist"),
     Format("suricata", "Suricata EVE, DNS events of versions 1 to 3", "lines", "suricata"),
     Format("dnstap", "dnstap in Frame Streams", "bytes", "dnstap"),

@@ -22,6 +22,7 @@ SAMPLES: dict[str, str] = {
     "coredns": "coredns.log",
     "powerdns": "powerdns.log",
     "powerdns-json": "powerdns.json",
+    "powerdns-protobuf": "powerdns_protobuf.bin",  # as a dnsdist 1.7 wrote it
     "dnsdist": "dnsdist.log",
     "suricata": "suricata.json",
     "technitium": "technitium.log",

@@ -9,14 +9,14 @@ import struct
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from dnsnb.errors import LogFormatError, SettingError
-from dnsnb.formats import follow, listen
+from dnsnb.formats import follow, listen, read_log
 
 from .conftest import ANSWER, QUERY, control, dnstap_payload, frame
 
@@ -179,6 +179,30 @@ def test_what_came_before_a_sender_died_counts_and_what_was_cut_is_reported() ->
                 slow.sendall(bytes([octet]))
             assert tap.wait_for(2)
     assert tap.report.skipped["the last frame is cut off"]["count"] == 1
+
+
+def test_powerdns_protobuf_is_told_from_dnstap_by_its_first_octets(sample: Callable[[str], Path]) -> None:
+    stream = sample("powerdns-protobuf").read_bytes()
+    with listen("127.0.0.1:0") as tap:
+        with connected(tap.address) as sender, connected(tap.address) as other:
+            for octet in stream[:9]:
+                sender.sendall(bytes([octet]))
+            sender.sendall(stream[9:-7])
+            other.sendall(control(2) + frame(dnstap_payload(6, QUERY, ANSWER)))
+        assert tap.wait_for(18)
+    whole = read_log(stream)
+    rows = tap.frame[tap.frame["qname"] != "www.example.com"]
+    assert sorted(rows["client_port"]) == sorted(whole["client_port"])
+    assert rows["rcode"].count() == whole["rcode"].count() - 1  # the last answer was cut
+    assert (tap.report.format, tap.report.skipped_count) == ("dnstap, powerdns-protobuf", 1)
+
+
+def test_what_no_message_of_powerdns_can_be(sample: Callable[[str], Path]) -> None:
+    whole = sample("powerdns-protobuf").read_bytes()
+    first = whole[: 2 + int.from_bytes(whole[:2])]
+    broken = bytes([0, 4]) + b"\x08\x01\xff\xff" + bytes([0, 0]) + bytes([0, 2]) + b"\x08\x09"
+    report = read_log(first + broken + first).attrs["import"]
+    assert (report.lines, report.events, report.skipped_count) == (5, 2, 3)
 
 
 def test_many_senders_at_once_lose_nothing() -> None:
