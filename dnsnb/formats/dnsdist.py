@@ -49,6 +49,6 @@ class Reader(PatternReader):
                 30.0,
                 latency=False,
                 by_time=True,
-                hold=context.several,  # questions in one file, answers in another
+                hold="dns_id" if context.several else None,  # questions in one file, answers in another
             ),
         )

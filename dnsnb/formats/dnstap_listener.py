@@ -207,9 +207,8 @@ class DnstapListener(Live):
                 self._hand(feed, feed.reader.flush)
             if now - heard > SETTLE_S and feed.joiner is not None and feed.joiner.waiting is not None:
                 with self._lock:
-                    left = feed.joiner.finish()
-                    if left is not None and len(left):
-                        self._take(feed.finished(left))
+                    for table in feed.rest():
+                        self._take(table)
 
     def _hand(self, feed: Feed, events: Callable[[], Any]) -> None:
         with self._lock:

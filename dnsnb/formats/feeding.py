@@ -166,11 +166,15 @@ class Feed:
                 self.context.report.note(
                     f"{self.joiner.unpaired:,} queries were let go early: too many waited for an answer"
                 )
-            left = self.joiner.finish()
-            if left is not None and len(left):
-                yield self.finished(left)
+            yield from self.rest()
             if self.joiner.orphans:
                 self.context.report.note(f"{self.joiner.orphans:,} lines tell of queries that are not in the log")
+
+    def rest(self) -> Iterator[pa.Table]:
+        """Yield the rows that wait for an answer, without it."""
+        for left in self.joiner.finish() if self.joiner is not None else ():
+            if len(left):
+                yield self.finished(left)
 
     def _opening(self, data: bytes) -> bytes:
         import codecs

@@ -338,7 +338,5 @@ class Follower(Live):
 
     def _settle(self) -> None:
         """Nothing was written for a while: queries that wait for an answer are given without it."""
-        if self._feed is not None and self._feed.joiner is not None:
-            left = self._feed.joiner.finish()
-            if left is not None and len(left):
-                self._take(self._feed.finished(left))
+        if self._feed is not None:
+            self._hand(self._feed.rest())

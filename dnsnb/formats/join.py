@@ -1,11 +1,12 @@
 """Queries and their answers become one row: who belongs to whom, decided by key and order, across the pieces of a
 stream.
 
-Pure; knows numpy and pyarrow. What waits for its other half is bounded and counted.
+Knows numpy and pyarrow. What waits for its other half is bounded and counted, or put down (parted.py).
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dnsnb.formats.columns import HINT, KIND, NOTE, QUERY, RESPONSE, _coded
+from dnsnb.formats.parted import Parted
 
 Ints = np.ndarray[Any, np.dtype[Any]]
 LIMIT = 400_000
@@ -28,9 +30,8 @@ class Joiner:
     is still empty, and is no row of its own. `latency` False: the log's times are too coarse to tell it. `lazy`:
     rows pass
     straight through until the log shows its first answer or note. `loose` names a key that hints lack, and answers with
-    a 0 in it too: those serve any query that has no exact one. `hold`: nothing is paired before the end, for
-    questions and
-    answers that are kept in files of their own.
+    a 0 in it too: those serve any query that has no exact one. `hold` names the key, a whole number, by which events
+    are put down until the end: where questions and answers are in files of their own.
     """
 
     def __init__(
@@ -43,7 +44,7 @@ class Joiner:
         lazy: bool = False,
         loose: str | None = None,
         shared: bool = False,
-        hold: bool = False,
+        hold: str | None = None,
     ) -> None:
         self.keys = keys
         self.window = int(window_s * 1_000_000)
@@ -52,27 +53,26 @@ class Joiner:
         self.pairs = not lazy
         self.loose = loose
         self.shared = shared
-        self.hold = hold
-        self._kept: list[pa.Table] = []
+        self.held = Parted(hold) if hold is not None else None
         self.waiting: pa.Table | None = None
         self.unpaired = 0
         self.orphans = 0
 
     def feed(self, events: pa.Table) -> pa.Table:
         """Take events in the order of the log; return the rows that are complete."""
-        if self.hold:
-            self._kept.append(events)
+        if self.held is not None:
+            self.held.add(events)
             return events.slice(0, 0)
         straight = self._straight(events)
         return straight if straight is not None else self._pair(events, last=False)
 
-    def finish(self) -> pa.Table | None:
-        """Return the rows that still waited; their answers never came."""
-        if self._kept:
-            return self._pair(pa.concat_tables(self._kept, promote_options="permissive"), last=True)
-        if self.waiting is None:
-            return None
-        return self._pair(None, last=True)
+    def finish(self) -> Iterator[pa.Table]:
+        """Yield the rows that still waited; their answers never came."""
+        if self.held is not None:
+            for part in self.held.parts():
+                yield self._pair(part, last=True)
+        elif self.waiting is not None:
+            yield self._pair(None, last=True)
 
     def _straight(self, events: pa.Table) -> pa.Table | None:
         if not self.pairs and pc.max(events.column(KIND)).as_py() == QUERY:
