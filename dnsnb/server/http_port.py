@@ -9,16 +9,17 @@ import asyncio
 import contextlib
 import importlib.util
 import socket
+from collections.abc import Callable
 from typing import Any
 
 from aiohttp import web
 
 from dnsnb.server.certificate import Certificate
+from dnsnb.server.handshakes import Handshakes
 
 #: Seconds in which a request's headers must be whole, from the connection's start or the answer before: whoever drips
 #: them in (slowloris) or says nothing is hung up on.
 IDLE_SECONDS = 30.0
-HANDSHAKE_SECONDS = 10.0
 SPARE_CONNECTIONS = 256  # beside the streams
 
 
@@ -34,19 +35,16 @@ class HttpPort:
         self._certificate = certificate
         self._most = most
         self._server: asyncio.Server | None = None
+        self._handshakes: Handshakes | None = None
         self._second: set[Any] = set()  # connections that speak HTTP/2
 
     async def start(self, sock: socket.socket) -> None:
         """Begin to accept."""
-        context = None
+        door: Callable[[], asyncio.Protocol] = lambda: _Door(self)  # noqa: E731
         if self._certificate is not None:
             protocols = ("http/1.1", "h2") if importlib.util.find_spec("h2") else ("http/1.1",)
-            context = self._certificate.context(*protocols)
-        loop = asyncio.get_running_loop()
-        handshake = HANDSHAKE_SECONDS if context is not None else None
-        self._server = await loop.create_server(
-            lambda: _Door(self), sock=sock, ssl=context, backlog=128, ssl_handshake_timeout=handshake
-        )
+            door = self._handshakes = Handshakes(self._certificate.context(*protocols), door)
+        self._server = await asyncio.get_running_loop().create_server(door, sock=sock, backlog=128)
 
     def protocol_for(self, transport: asyncio.Transport) -> asyncio.Protocol | None:
         """Return who speaks on a new connection; None when there are too many."""
@@ -64,6 +62,8 @@ class HttpPort:
         """Stop accepting, and close connections of HTTP/2; the runner closes its own."""
         if self._server is not None:
             self._server.close()
+        if self._handshakes is not None:
+            self._handshakes.close()
         for connection in list(self._second):
             connection.close()
 

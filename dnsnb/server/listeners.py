@@ -11,6 +11,7 @@ import socket
 import ssl
 import sys
 from collections import OrderedDict
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -18,6 +19,7 @@ from dnsnb.dns.engine import Engine
 from dnsnb.dns.message import IDLE_SECONDS
 from dnsnb.errors import SettingError
 from dnsnb.server import mmsg
+from dnsnb.server.handshakes import Handshakes
 
 BATCH = 64
 FEW = 8  # queries: after more, others have come meanwhile, and a look costs less than a turn of the loop
@@ -231,17 +233,14 @@ class StreamListener:
         self.transport = "dot" if tls else "tcp"
         self.connections: OrderedDict[Stream, None] = OrderedDict()
         self._server: asyncio.Server | None = None
+        self._handshakes: Handshakes | None = None
 
     async def start(self) -> None:
         """Begin to accept."""
-        loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(
-            lambda: Stream(self),
-            sock=self.sock,
-            ssl=self.tls,
-            backlog=256,
-            ssl_handshake_timeout=IDLE_SECONDS if self.tls else None,
-        )
+        speak: Callable[[], asyncio.Protocol] = lambda: Stream(self)  # noqa: E731
+        if self.tls is not None:
+            speak = self._handshakes = Handshakes(self.tls, speak)
+        self._server = await asyncio.get_running_loop().create_server(speak, sock=self.sock, backlog=256)
 
     def admit(self, stream: Stream) -> None:
         """Take a connection in; those of a client, or of all, that were idle longest make room."""
@@ -256,6 +255,8 @@ class StreamListener:
         """Stop listening and close what is open."""
         if self._server is not None:
             self._server.close()
+        if self._handshakes is not None:
+            self._handshakes.close()
         for stream in list(self.connections):
             stream.abort()
         self.sock.close()

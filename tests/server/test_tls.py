@@ -26,7 +26,7 @@ from dnsnb.config import Settings
 from dnsnb.dns.upstream import parse_upstream
 from dnsnb.dns.wire import make_query
 from dnsnb.errors import CommandError, NotConnected, SettingError
-from dnsnb.server import Server, http2, http_port, stream_upstream, web
+from dnsnb.server import Server, handshakes, http2, http_port, stream_upstream, web
 from dnsnb.server.certificate import Certificate, fingerprint_of, make_certificate, open_certificate
 from dnsnb.server.upstreams import open_upstream
 
@@ -438,3 +438,55 @@ async def test_a_path_that_has_ended_is_left(files: tuple[Path, Path], monkeypat
         assert set(spoken) == {"h2"}
         assert len(spoken) > 1
         upstream.close()
+
+
+# --- handshakes ---
+
+
+@pytest.mark.parametrize("port", ["dns", "http"])
+async def test_who_only_knocks_takes_no_room(
+    files: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, port: str
+) -> None:
+    monkeypatch.setattr(handshakes, "MOST_PER_CLIENT", 4)
+    monkeypatch.setattr(handshakes, "MOST", 6)
+    async with Server(tls_http=True, tls_dns="127.0.0.1:0", tls_cert=files[0], tls_key=files[1]) as server:
+        where = str(server.status()["tls_dns"]) if port == "dns" else server.http_url.removeprefix("https://")
+        host, _, number = where.rpartition(":")
+        first = [await asyncio.open_connection(host, int(number)) for _ in range(8)]
+        ends = [asyncio.ensure_future(reader.read()) for reader, _ in first]
+        async with asyncio.timeout(10):
+            assert await asyncio.gather(*ends[:4], return_exceptions=True)  # the oldest of this client made room
+        others = [await asyncio.open_connection(host, int(number), local_addr=("127.0.0.2", 0)) for _ in range(4)]
+        async with asyncio.timeout(10):
+            await asyncio.gather(*ends[4:6], return_exceptions=True)  # the oldest of all did
+        trust = ssl.create_default_context(cafile=str(files[0]))
+        reader, writer = await asyncio.open_connection(host, int(number), ssl=trust)
+        writer.write(len(QUERY).to_bytes(2) + QUERY if port == "dns" else b"GET / HTTP/1.0\r\nHost: localhost\r\n\r\n")
+        async with asyncio.timeout(10):
+            assert await reader.readexactly(2)
+        for _, knocked in (*first, *others, (reader, writer)):
+            knocked.close()
+
+
+async def test_what_is_said_with_the_end_of_a_handshake_is_heard(files: tuple[Path, Path]) -> None:
+    record = {"name": "www.example.org", "type": "A", "data": "192.0.2.1"}
+    async with Server(tls_dns="127.0.0.1:0", tls_cert=files[0], tls_key=files[1], records=[record]) as server:
+        host, _, number = str(server.status()["tls_dns"]).rpartition(":")
+        coming, going = ssl.MemoryBIO(), ssl.MemoryBIO()
+        session = ssl.create_default_context(cafile=str(files[0])).wrap_bio(coming, going, server_hostname="localhost")
+        reader, writer = await asyncio.open_connection(host, int(number))
+
+        async def until(work: Any) -> Any:
+            while True:
+                try:
+                    return work()
+                except ssl.SSLWantReadError:
+                    writer.write(going.read())
+                    coming.write(await reader.read(65536))
+
+        async with asyncio.timeout(10):
+            await until(session.do_handshake)
+            session.write(len(QUERY).to_bytes(2) + QUERY)
+            writer.write(going.read())  # Finished and the question in one
+            assert bytes([192, 0, 2, 1]) in await until(lambda: session.read(65536))
+        writer.close()
