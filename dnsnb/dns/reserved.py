@@ -34,6 +34,11 @@ _REVERSE = (
     "8.e.f.ip6.arpa", "9.e.f.ip6.arpa", "a.e.f.ip6.arpa", "b.e.f.ip6.arpa", "8.b.d.0.1.0.0.2.ip6.arpa",
 )  # fmt: skip
 
+#: what ends here unless it has an upstream of its own, but for what leads to this machine
+INNER = tuple(n for n, (do, _) in SPECIAL_USE.items() if do in ("nxdomain", "nodata")) + tuple(
+    n for n in _REVERSE if not n.startswith(("127.", "1.0."))
+)
+
 _TABLE: dict[bytes, str] = {text_to_name(n): do for n, (do, _) in SPECIAL_USE.items() if do != "forward"}
 _TABLE |= {text_to_name(n): "nxdomain" for n in _REVERSE}
 _LOOPBACK = {text_to_name("1.0.0.127.in-addr.arpa"), text_to_name("1." + ".".join("0" * 31) + ".ip6.arpa")}

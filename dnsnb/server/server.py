@@ -158,10 +158,11 @@ class Server:
             later=loop.call_later,
             strategy=settings.strategy,
         )
-        self.forwarder.routes = {
-            _wire_name(suffix, f"routes.{suffix}"): self.open_targets(texts, f"routes.{suffix}")
-            for suffix, texts in settings.routes.items()
-        }
+        opened: dict[tuple[str, ...], list[Target]] = {}  # who is named for several suffixes has one health, one cost
+        for suffix, texts in settings.routes.items():
+            if texts not in opened:
+                opened[texts] = self.open_targets(texts, f"routes.{suffix}")
+            self.forwarder.routes[_wire_name(suffix, f"routes.{suffix}")] = opened[texts]
         stack.callback(GroupUpstreams(self.policy, self.forwarder).close)
         self.engine: Engine = Engine(
             self.policy,

@@ -26,7 +26,7 @@ class Answers:
 
     def answer(self, name: str, data: tuple[str, ...], qtype: str | None, ttl: int) -> None:
         """Give a name records of one type (guessed from addresses); they take the place of that type's old ones."""
-        name = plain(name)
+        name = _given(name)
         if not data:
             raise SettingError("data", data, "at least one record, such as '192.0.2.1'")
         by_type: dict[int, list[RR]] = {}
@@ -42,18 +42,18 @@ class Answers:
         """Answer a name, whatever its type, with an error."""
         if rcode.upper() not in RCODES:
             raise SettingError("rcode", rcode, f"one of {', '.join(RCODES)}")
-        self._rcodes[plain(name)] = getattr(RCODE, rcode.upper())
+        self._rcodes[_given(name)] = getattr(RCODE, rcode.upper())
         self._silent.discard(plain(name))
 
     def silence(self, name: str) -> None:
         """Never answer a name."""
-        self._silent.add(plain(name))
+        self._silent.add(_given(name))
 
     def delay(self, name: str, seconds: float) -> None:
         """Answer a name so much later."""
         if not 0 <= seconds <= 60:
             raise SettingError("seconds", seconds, "from 0 to 60")
-        self._delays[plain(name)] = seconds * 1000
+        self._delays[_given(name)] = seconds * 1000
 
     def reply(self, wire: bytes, *, stream: bool = False) -> Reply:
         """Return the answer to a query message, or silence; over UDP what doesn't fit is cut (TC)."""
@@ -134,6 +134,13 @@ def plain(name: str) -> str:
         return text if text.isascii() else text.encode("idna").decode()
     except UnicodeError:
         raise SettingError("name", name, "a domain name, such as 'api.example.com' or '*.example.com'") from None
+
+
+def _given(name: str) -> str:
+    text = plain(name)
+    if text.rpartition(".")[2] == "localhost":
+        raise SettingError("name", name, "names in localhost are this machine, whoever is asked (RFC 6761 6.3)")
+    return text
 
 
 def _type_of(data: str) -> str:

@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager, ExitStack
 from typing import TYPE_CHECKING, Any, Self
 
 from dnsnb.config import Settings
+from dnsnb.dns.reserved import INNER
 from dnsnb.errors import SettingError
 from dnsnb.notebook.capture import Capture
 from dnsnb.notebook.lookup import Lookup, look_up
@@ -42,7 +43,10 @@ class LocalDNS:
         self._seen = 0  # questions that had reached the made-up internet when the cache was last emptied
         with ExitStack() as stack:
             self._internet = stack.enter_context(Running(world=self._answers, latency_ms=0, remember=False))
-            given = {"prefetch": False, "serve_stale": False} | settings | {"upstreams": [self._internet.address]}
+            upstreams = [self._internet.address]
+            given = {"prefetch": False, "serve_stale": False} | settings | {"upstreams": upstreams}
+            # names that a server answers itself, such as .local and 10.in-addr.arpa, are as made up as all others
+            given["routes"] = dict.fromkeys(INNER, upstreams) | dict(settings.get("routes", {}))
             self._handle = stack.enter_context(launch(Settings(**given)))
             self._stack = stack.pop_all()
 
@@ -84,7 +88,10 @@ class LocalDNS:
         self._forget()
 
     def fail(self, name: str, rcode: str = "SERVFAIL") -> None:
-        """Answer a name with an error: SERVFAIL, REFUSED, NXDOMAIN …"""
+        """Answer a name with an error: NXDOMAIN, or SERVFAIL, which all others reach the asker as too.
+
+        That is how a resolver hands them on. For REFUSED itself, `block` under the setting ``block_mode="refused"``.
+        """
         self._answers.fail(name, rcode)
         self._forget()
 

@@ -311,8 +311,11 @@ async def test_a_token_that_cannot_be_kept_does_not_hold(
 async def test_a_suffix_can_have_upstreams_of_its_own(start_api: Any) -> None:
     async with (
         simulate.Upstream(latency_ms=0) as corporate,
-        start_api(routes={"corp.example.org": [corporate.address]}) as api,
+        start_api(routes={"corp.example.org": [corporate.address], "corp.test": [corporate.address]}) as api,
     ):
+        routes = api.server.forwarder.routes
+        assert len(routes) == 2
+        assert len({id(found) for found in routes.values()}) == 1  # one upstream, one health
         await api.ask("www.corp.example.org")
         assert sum(corporate.queries.values()) == 1
         await api.ask("www.example.org")

@@ -51,6 +51,18 @@ def test_records_of_any_type_stars_and_aliases(dns_server: LocalDNS) -> None:
     assert dns_server.lookup("example.com", "AAAA").rcode == "NOERROR"  # it is there, without that type
 
 
+@pytest.mark.parametrize("name", ["db.local", "x.invalid", "hidden.onion", "nas.home.arpa", "_dns.resolver.arpa"])
+def test_names_that_never_leave_a_house_are_made_up_too(dns_server: LocalDNS, name: str) -> None:
+    assert dns_server.lookup(name).rcode == "NXDOMAIN"
+    dns_server.answer(name, "10.0.0.5")
+    dns_server.answer("5.0.0.10.in-addr.arpa", f"{name}.", type="PTR")
+    assert dns_server.lookup(name).addresses == ["10.0.0.5"]
+    assert dns_server.lookup("5.0.0.10.in-addr.arpa", "PTR").answers[0][3] == f"{name}."
+    assert dns_server.lookup("app.localhost").addresses == ["127.0.0.1"]
+    assert dns_server.lookup("1.0.0.127.in-addr.arpa", "PTR").answers[0][3] == "localhost."
+    assert dns_server.asked("app.localhost") == 1
+
+
 def test_a_change_holds_from_the_next_question_on(dns_server: LocalDNS) -> None:
     dns_server.answer("api.example.com", "192.0.2.1", ttl=3600)
     assert dns_server.lookup("api.example.com").addresses == ["192.0.2.1"]
@@ -109,6 +121,7 @@ async def test_in_an_asyncio_program(dns_server: LocalDNS) -> None:
         (lambda d: d.answer("example.com", "many words", type="MX"), "data"),
         (lambda d: d.answer("example.com", "x", type="NOSUCH"), "type"),
         (lambda d: d.answer("a..b", "192.0.2.1"), "name"),
+        (lambda d: d.answer("app.localhost", "192.0.2.1"), "this machine"),
         (lambda d: d.fail("example.com", "OOPS"), "rcode"),
         (lambda d: d.delay("example.com", -1), "seconds"),
         (lambda d: LocalDNS(upstreams=["192.0.2.1"]), "upstreams"),
