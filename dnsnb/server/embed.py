@@ -119,7 +119,8 @@ class InThread(Handle):
             future.result(STOP_SECONDS)
         except TimeoutError:
             future.cancel()
-        self._loop.close()
+        finally:  # whatever went wrong at the end, no thread stays
+            self._loop.close()
 
 
 class InProcess(Handle):

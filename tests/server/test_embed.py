@@ -189,6 +189,20 @@ with running(latency_ms=0) as up:
     assert wait_until(lambda: (tmp_path / "cache.jsonl").exists() and (tmp_path / "cache.jsonl").stat().st_size > 0)
 
 
+def test_a_thread_ends_though_its_server_fails_to() -> None:
+    handle = launch(Settings(name="broken"), "thread")
+
+    def fail() -> None:
+        raise OSError(28, "No space left on device")
+
+    handle.server._stack.callback(fail)  # type: ignore[attr-defined]
+    with pytest.raises(OSError, match="No space left"):
+        handle.close()
+    assert not handle.running
+    assert not [thread for thread in threading.enumerate() if thread.name == "dnsnb-broken"]
+    handle.close()
+
+
 def test_a_process_that_is_killed_is_seen() -> None:
     with launch(Settings(upstreams=[UPSTREAM]), "process") as handle:
         assert handle.pid is not None
