@@ -194,7 +194,7 @@ def canonical_name(text: str) -> str | None:
 
     What no name can be (an unprintable placeholder, a label too long) is None.
     """
-    if text in ("", ".", "(empty)", "<Root>", "<root>"):
+    if text in ("", ".", "<Root>", "<root>"):
         return "."
     if text.startswith("<") and text.endswith(">"):
         return None
@@ -355,6 +355,11 @@ def finish(table: pa.Table, source: str, events: bool) -> pa.Table:
             if name == "lossy" and out[name].null_count:
                 out[name] = out[name].fill_null(False)
     return pa.table({name: used(v) if pa.types.is_dictionary(v.type) else v for name, v in out.items()})
+
+
+def lossy_rows(table: pa.Table) -> int:
+    """Return how many names of a finished table were not written whole."""
+    return int(pc.sum(table.column("lossy")).as_py() or 0) if "lossy" in table.column_names else 0
 
 
 def used(values: pa.DictionaryArray) -> pa.DictionaryArray:

@@ -38,6 +38,7 @@ def score(head: Head) -> int:
 class Reader(PatternReader):
     """Parses blocks of one log."""
 
+    nameless = None
     otherwise = "no packet and no answer"
 
     def __init__(self, context: Context) -> None:

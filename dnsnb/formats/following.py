@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from dnsnb import schema
 from dnsnb.errors import LogFormatError, SettingError
-from dnsnb.formats import opening, reading
+from dnsnb.formats import columns, opening, reading
 from dnsnb.formats.feeding import Context, Feed
 from dnsnb.formats.report import ImportReport
 from dnsnb.formats.tail import Tail
@@ -234,7 +234,7 @@ class Follower(Live):
         clock = Clock(self.report, self.options.tz, self.options.year, time.time())
         context = Context(self.report, clock, self.path.name, errors="report", template=self.options.template)
         self._feed = Feed(row, context, wrapper)
-        self.report["files"], self.report["format"] = [str(self.path)], row.name
+        self.report.update(files=[str(self.path)], format=row.name, untold=row.untold)
         return True
 
     def _run(self) -> None:
@@ -334,6 +334,7 @@ class Follower(Live):
     def _hand(self, tables: Iterable[pa.Table]) -> None:
         for table in tables:
             if not self._mute_until:
+                self.report["lossy"] += columns.lossy_rows(table)
                 self._take(table)
 
     def _settle(self) -> None:

@@ -86,6 +86,8 @@ class Reader:
 
 
 class _Answers(PatternReader):
+    nameless = None
+
     def meaning(self, raw: dict[str, Any], line: Line) -> dict[str, Any]:
         if line.kind == NOTE:
             return _policy(raw)

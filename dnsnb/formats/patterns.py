@@ -70,6 +70,8 @@ class PatternReader:
     independent = True
     noise: str | None = None
     lossy: str | None = None
+    nameless: str | None = "-"
+    """What is written where there is no name; None where a name is always there, be it a dash."""
 
     def __init__(self, context: Context, lines: tuple[Line, ...], joiner: Joiner | None = None) -> None:
         self.context = context
@@ -132,7 +134,9 @@ class PatternReader:
             raw["time"] = block.stamps
         for i in range(groups.type.num_fields):
             name = groups.type.field(i).name
-            values = empty_to_null(groups.field(i))
+            values = groups.field(i)
+            if name != "qname" or self.nameless is not None:
+                values = empty_to_null(values)
             if name in _TIMES:
                 told = _TIMES[name](values, self.context)
                 if "time" in raw:

@@ -68,6 +68,7 @@ def score(head: Head) -> int:
 class Reader(PatternReader):
     """Parses blocks of one text log."""
 
+    nameless = None
     otherwise = "says nothing about a client's query"
 
     def __init__(self, context: Context) -> None:

@@ -115,8 +115,11 @@ def tables_of(
         report.skip("a file that is not a DNS log we know", 1, [(str(refusal).split(":")[0], 0, str(refusal))])
     report["files"] = [one.name for one, _, _ in plans]
     report["format"] = ", ".join(dict.fromkeys(row.name for _, row, _ in plans))
+    report["untold"] = "; ".join(dict.fromkeys(row.untold for _, row, _ in plans if row.untold))
     for group in _sets(plans):
-        yield from _read_set(group, options, report, ordered)
+        for table in _read_set(group, options, report, ordered):
+            report["lossy"] += columns.lossy_rows(table)
+            yield table
     if options.format != "auto" and not report["events"] and report.skipped_count:
         _refuse_if_other(*plans[0], report)
 

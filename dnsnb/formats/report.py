@@ -18,13 +18,14 @@ class ImportReport(dict[str, Any]):
 
     Keys: `files`, `format`, `lines`, `events`, `rows`, `bytes`, `skipped` (reason -> {"count", "examples": [[file,
     line, text]]}), `asides` (what -> count: lines that hold no record and are not meant to: headers, empty lines …),
-    `notes`, `year`, `zone`, `clock_steps`, `first`, `last` (ISO 8601, UTC), `seconds`.
+    `lossy` (rows whose name was not written whole), `untold` (what of names the
+    log can't tell in any row), `notes`, `year`, `zone`, `clock_steps`, `first`, `last` (ISO 8601, UTC), `seconds`.
     """
 
     def __init__(self, *args: Any, **fields: Any) -> None:
         super().__init__(
-            files=[], format=None, lines=0, events=0, rows=0, bytes=0, skipped={}, asides={}, notes=[], year=None,
-            zone=None, clock_steps=0, first=None, last=None, seconds=0.0,
+            files=[], format=None, lines=0, events=0, rows=0, bytes=0, skipped={}, asides={}, lossy=0, untold="", notes=[],
+            year=None, zone=None, clock_steps=0, first=None, last=None, seconds=0.0,
         )  # fmt: skip
         self.update(*args, **fields)
 
@@ -56,7 +57,7 @@ class ImportReport(dict[str, Any]):
     def forget(self) -> None:
         """Count from nothing again: what was read so far was not asked for."""
         with _LOCK:
-            self.update(lines=0, events=0, rows=0, bytes=0, skipped={}, asides={})
+            self.update(lines=0, events=0, rows=0, bytes=0, skipped={}, asides={}, lossy=0)
 
     def note(self, text: str) -> None:
         """Say once what was assumed or repaired."""
@@ -101,6 +102,10 @@ class ImportReport(dict[str, Any]):
         ]
         if self["asides"]:
             facts.append(("no records", ", ".join(f"{n:,} {what}" for what, n in self["asides"].items())))
+        if self["lossy"]:
+            facts.append(("lossy names", f"{self['lossy']:,} rows (column lossy; qname_raw is what was written)"))
+        if self["untold"]:
+            facts.append(("untold", self["untold"]))
         if self["first"]:
             facts.append(("time", f"{self['first']} to {self['last']}"))
         facts += [(k, str(self[k])) for k in ("year", "zone") if self[k] is not None]

@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 class Format(NamedTuple):
     """One log format.
 
-    `kind` says what its module is given: ``"lines"`` (`Reader(context)` with `.parse(block) -> Table | None`),
-    ``"bytes"``
-    (`Reader(context)` with `.feed(bytes)` and `.finish()`), or ``"path"`` (`read(path, context)` yields tables).
-    `score(head)`, in the same
-    module, says from 0 to 100 how sure it is that a file's first bytes are of this format.
+    `kind` says what its module is given: ``"lines"`` (`Reader(context)` with `.parse(block) -> Table | None`), ``"bytes"``
+    (`Reader(context)` with `.feed(bytes)`, `.flush()` and `.finish()`), or ``"path"`` (`read(path, context)` yields
+    tables). `score(head)`, in the same module, says from 0 to 100 how sure it is that a file's first bytes are of this
+    format. `untold` is what of a name its writer loses without a trace; where a trace is left, the row is marked in the
+    column `lossy`.
     """
 
     name: str
@@ -24,17 +24,20 @@ class Format(NamedTuple):
     kind: str
     module: str
     reader: Any = None
+    untold: str = ""
 
     def load(self) -> Any:
         """Return what reads the format: its module, or the object that the row itself carries."""
         return self.reader if self.reader is not None else importlib.import_module(f"dnsnb.formats.{self.module}")
 
 
+_DOT = "a dot within a label is written like one between labels"
+_ESCAPE = f"{_DOT}; what looks like an escape is taken for one"
 _ROWS = (
-    Format("zeek", "Zeek dns.log, TSV", "lines", "zeek"),
-    Format("zeek-json", "Zeek dns.log, JSON", "lines", "zeek_json"),
-    Format("dnsmasq", "dnsmasq and Pi-hole text log (log-queries, extra, proto)", "lines", "dnsmasq"),
-    Format("pihole-ftl", "Pi-hole FTL database, schema 1 to 21", "path", "pihole_ftl"),
+    Format("zeek", "Zeek dns.log, TSV", "lines", "zeek", untold=_DOT),
+    Format("zeek-json", "Zeek dns.log, JSON", "lines", "zeek_json", untold=_ESCAPE),
+    Format("dnsmasq", "dnsmasq and Pi-hole text log (log-queries, extra, proto)", "lines", "dnsmasq", untold=_DOT),
+    Format("pihole-ftl", "Pi-hole FTL database, schema 1 to 21", "path", "pihole_ftl", untold=_DOT),
     Format("adguard", "AdGuard Home query log", "lines", "adguard"),
     Format("bind", "BIND 9 query, response, RPZ, query-error and security logs", "lines", "bind"),
     Format("unbound", "Unbound log-queries, log-replies, log-local-actions, RPZ", "lines", "unbound"),
@@ -43,7 +46,7 @@ _ROWS = (
     Format("powerdns-json", "PowerDNS Recursor structured log, JSON", "lines", "powerdns_json"),
     Format("powerdns-protobuf", "PowerDNS protobuf log of Recursor and dnsdist", "bytes", "powerdns_protobuf"),
     Format("dnsdist", "dnsdist LogAction and LogResponseAction", "lines", "dnsdist"),
-    Format("suricata", "Suricata EVE, DNS events of versions 1 to 3", "lines", "suricata"),
+    Format("suricata", "Suricata EVE, DNS events of versions 1 to 3", "lines", "suricata", untold=_ESCAPE),
     Format("dnstap", "dnstap in Frame Streams", "bytes", "dnstap"),
     Format("pcap", "packet captures: PCAP and PCAPNG", "bytes", "pcap"),
     Format("technitium", "Technitium DNS Server, text log", "lines", "technitium"),

@@ -33,6 +33,7 @@ def score(head: Head) -> int:
 class Reader(PatternReader):
     """Parses blocks of one log."""
 
+    nameless = None
     otherwise = "is no query"
 
     def __init__(self, context: Context) -> None:

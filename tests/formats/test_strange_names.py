@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from dnsnb.dns import wire
-from dnsnb.formats import read_log
+from dnsnb.formats import FORMATS, read_log
 
 from .conftest import DATA
 
@@ -26,6 +26,13 @@ NAMES: dict[str, tuple[bytes, ...]] = {
     "upper case": (b"WwW", b"ExAmple"),
     "root": (),
     "service": (b"_dns", b"*", b"example"),
+    "dash": (b"-",),
+    "a word for nothing": (b"null",),
+    "brackets": (b"(empty)",),
+    "angles": (b"<root>", b"example"),
+    "digits": (b"0", b"1"),
+    "commas": (b"a,b", b"c:d", b"example"),
+    "pipe": (b"a|b", b"example"),
 }
 
 
@@ -54,6 +61,8 @@ def nlnet(labels: tuple[bytes, ...]) -> str:
 
 def zeek(labels: tuple[bytes, ...]) -> str:
     shown = {92: "\\\\"}
+    if labels in ((b"-",), (b"(empty)",)):  # what would be taken for a value of the log's own
+        return f"\\x{labels[0][0]:02x}{labels[0][1:].decode()}"
     return "".join(shown.get(c, chr(c) if 32 <= c < 127 else f"\\x{c:02x}") for c in b".".join(labels))
 
 
@@ -95,9 +104,10 @@ SPELLINGS: dict[str, Callable[[tuple[bytes, ...]], str]] = {
     "unbound": nlnet,
     "dnsmasq": dnsmasq,
     "windows": windows,
+    "technitium": lambda x: powerdns(x).rstrip("."),
 }
 LINES = dict(line.split("\t", 1) for line in (DATA / "writers.txt").read_text(encoding="utf-8").splitlines())
-#: A dot in a label is written like one between labels: nobody can tell, and there is nothing to mark.
+#: A dot in a label is written like one between labels: no row can tell, so the report says it of all.
 UNTOLD = {(writer, "dot in a label") for writer in ("zeek", "zeek-json", "suricata", "dnsmasq")} | {
     ("suricata", "what looks like an escape"),
     ("zeek-json", "what looks like an escape"),
@@ -121,5 +131,11 @@ def test_a_strange_name_is_the_same_whoever_wrote_it(writer: str) -> None:
         told = wire.name_to_text(b"".join(bytes([len(x)]) + x for x in labels) + b"\0")
         if "lossy" in frame and frame["lossy"].iloc[i]:
             assert (writer, what) in LOSSY or writer in ("unbound", "dnsmasq"), what
-        elif (writer, what) not in UNTOLD:
+        elif (writer, what) in UNTOLD:
+            assert frame.attrs["import"].untold, what
+        else:
             assert frame["qname"].iloc[i] == told, what
+    report = frame.attrs["import"]
+    assert report.lossy == (frame["lossy"].sum() if "lossy" in frame else 0)
+    assert report.untold == FORMATS[name].untold
+    assert bool(report.lossy) == ("lossy names" in str(report))
