@@ -24,8 +24,8 @@ class ImportReport(dict[str, Any]):
 
     def __init__(self, *args: Any, **fields: Any) -> None:
         super().__init__(
-            files=[], format=None, lines=0, events=0, rows=0, bytes=0, skipped={}, asides={}, lossy=0, untold="", notes=[],
-            year=None, zone=None, clock_steps=0, first=None, last=None, seconds=0.0,
+            files=[], format=None, lines=0, events=0, rows=0, bytes=0, skipped={}, asides={}, lossy=0, untold="",
+            notes=[], year=None, zone=None, clock_steps=0, first=None, last=None, seconds=0.0,
         )  # fmt: skip
         self.update(*args, **fields)
 
