@@ -55,6 +55,14 @@ def wait_until(condition: Any, seconds: float = 5) -> bool:
     return True
 
 
+def is_gone(pid: int) -> bool:
+    """Whether a process has ended; who is to take note of an orphan's end may take seconds."""
+    try:
+        return bool(psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return True
+
+
 @pytest.mark.parametrize("where", WHERE)
 def test_it_runs_and_leaves_nothing_behind(where: Any) -> None:
     threads = set(threading.enumerate())
@@ -144,13 +152,11 @@ def test_it_ends_with_its_owner_however_that_ends(where: str, number: signal.Sig
     ) as owner:
         assert owner.stdout is not None
         address, pid = owner.stdout.readline().split()
-        began = time.monotonic()
         os.kill(owner.pid, number)
         owner.wait(5)
-        assert wait_until(lambda: is_free(address), 2)
-        assert time.monotonic() - began < 2.5
+        assert wait_until(lambda: is_free(address))
         if int(pid):
-            assert wait_until(lambda: not psutil.pid_exists(int(pid)), 2)
+            assert wait_until(lambda: is_gone(int(pid)))
 
 
 @pytest.mark.parametrize("where", WHERE)
@@ -160,8 +166,8 @@ def test_the_owner_ends_without_closing(where: str) -> None:
     run = subprocess.run([sys.executable, "-c", code, where], capture_output=True, text=True, timeout=20)
     assert (run.returncode, run.stderr) == (0, "")
     address, pid = run.stdout.split()
-    assert wait_until(lambda: is_free(address), 2)
-    assert not int(pid) or wait_until(lambda: not psutil.pid_exists(int(pid)), 2)
+    assert wait_until(lambda: is_free(address))
+    assert not int(pid) or wait_until(lambda: is_gone(int(pid)))
     assert time.monotonic() - began < 10
 
 
