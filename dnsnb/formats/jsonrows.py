@@ -22,7 +22,7 @@ from dnsnb.formats.lines import Block
 
 LARGE = 1 << 20
 """Octets from which on DuckDB is asked: a query costs it a millisecond before the first line."""
-_own = threading.local()
+_own = threading.local()  # each thread's database, and the file that it reads
 
 
 def read(block: Block, wanted: pa.Schema, context: Context) -> tuple[pa.Table, Any]:
@@ -32,8 +32,10 @@ def read(block: Block, wanted: pa.Schema, context: Context) -> tuple[pa.Table, A
     """
     whole = len(block) and int(block.ends[-1]) + 2 >= block.size
     data = memoryview(block.data)[: block.size] if whole else b"".join(_lines(block))
-    if whole and block.size >= LARGE and (table := _by_duckdb(data, wanted)) is not None and len(table) == len(block):
-        return table, block.numbers
+    if isinstance(data, memoryview) and block.size >= LARGE:
+        table = _by_duckdb(data, wanted)
+        if table is not None and len(table) == len(block):
+            return table, block.numbers
     try:
         table = pj.read_json(
             pa.BufferReader(pa.py_buffer(data)),
@@ -48,10 +50,7 @@ def read(block: Block, wanted: pa.Schema, context: Context) -> tuple[pa.Table, A
 
 
 def _by_duckdb(data: memoryview, wanted: pa.Schema) -> pa.Table | None:
-    """Return what DuckDB makes of the lines (it takes half of Arrow's time); None without it, or where it refuses one.
-
-    It reads files alone: the lines are put into one that is nothing but memory (Linux).
-    """
+    """Return what DuckDB makes of the lines (in half of Arrow's time); None without it, or where it refuses one."""
     if not hasattr(os, "memfd_create"):
         return None
     try:
@@ -60,20 +59,34 @@ def _by_duckdb(data: memoryview, wanted: pa.Schema) -> pa.Table | None:
         shape = ", ".join(f"'{field.name}': '{_sql(field.type)}'" for field in wanted)
     except (ImportError, KeyError):
         return None
-    if not hasattr(_own, "database"):  # one a thread
-        _own.database = duckdb.connect(config={"threads": 1, "autoinstall_known_extensions": False})
-    file = os.memfd_create("dnsnb")
+    if not hasattr(_own, "database"):
+        _own.database = _Database(duckdb)
     try:
-        with open(file, "wb", buffering=0, closefd=False) as sink:
-            while data:
-                data = data[sink.write(data) :]
-        query = f"from read_json('/proc/self/fd/{file}', format='newline_delimited', columns={{{shape}}})"
-        with suppress(duckdb.Error):
-            table = _own.database.sql(query).to_arrow_table().cast(wanted).combine_chunks()
-            return None if any(map(_holds_json, table.columns)) else table
+        table = _own.database.read(data, shape).cast(wanted).combine_chunks()
+    except (duckdb.Error, pa.ArrowInvalid):
         return None
-    finally:
-        os.close(file)
+    return None if any(map(_holds_json, table.columns)) else table
+
+
+class _Database:
+    """A thread's DuckDB, and what it reads: it takes files alone, so this one is nothing but memory (Linux)."""
+
+    def __init__(self, duckdb: Any) -> None:
+        self._connection = duckdb.connect(config={"threads": 1, "autoinstall_known_extensions": False})
+        with suppress(duckdb.Error):  # 1.3 and later
+            self._connection.execute("set enable_external_file_cache = false")
+        self._file = os.memfd_create("dnsnb")
+
+    def read(self, data: memoryview, shape: str) -> pa.Table:
+        size = 0
+        while size < len(data):
+            size += os.pwrite(self._file, data[size:], size)
+        os.ftruncate(self._file, size)
+        query = f"from read_json('/proc/self/fd/{self._file}', format='newline_delimited', columns={{{shape}}})"
+        return self._connection.sql(query).to_arrow_table()
+
+    def __del__(self) -> None:
+        os.close(self._file)
 
 
 def _sql(kind: pa.DataType) -> str:
@@ -136,9 +149,6 @@ def table_of(items: list[dict[str, Any]], wanted: pa.Schema) -> pa.Table:
     return pa.Table.from_arrays(arrays, schema=wanted)
 
 
-_BOOLEANS = {"true": True, "false": False, "1": True, "0": False}
-
-
 def fitted(value: Any, kind: pa.DataType) -> Any:
     """Return a JSON value as an Arrow type would hold it, or None."""
     if value is None:
@@ -150,7 +160,9 @@ def fitted(value: Any, kind: pa.DataType) -> Any:
             return str(value).lower()
         return str(value) if isinstance(value, (int, float)) else None
     if pa.types.is_boolean(kind):
-        return value if isinstance(value, bool) else _BOOLEANS.get(str(value).lower())
+        if isinstance(value, (int, float)):
+            return value != 0
+        return {"true": True, "false": False}.get(str(value).lower())
     if pa.types.is_integer(kind) or pa.types.is_floating(kind):
         try:
             number = float(value) if not isinstance(value, (list, dict)) else math.nan
