@@ -155,7 +155,9 @@ def parse_group(item: Mapping[str, Any], setting: str = "groups") -> Group:
             raise SettingError(f"{setting}.{key}", item[key], "must be true or false")
     upstreams = _texts(item.get("upstreams", ()), f"{setting}.upstreams")
     for number, text in enumerate(upstreams):
-        parse_upstream(text, f"{setting}.upstreams[{number}]")
+        if parse_upstream(text, f"{setting}.upstreams[{number}]").scheme == "recorded":
+            why = "who may say who asks may have no file read; a recording is for the setting upstreams"
+            raise SettingError(f"{setting}.upstreams[{number}]", text, why)
     schedules = item.get("schedules", {})
     if not isinstance(schedules, Mapping):
         raise SettingError(f"{setting}.schedules", schedules, "must be a mapping of list name to times")

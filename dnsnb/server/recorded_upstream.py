@@ -17,6 +17,7 @@ from dnsnb.dns.wire import Question, qtype_number, read_query, text_to_name
 from dnsnb.errors import SettingError, WireError
 
 MAX_ANSWERS = 1_000_000
+MAX_FILE = 512 << 20
 TTL = 300  # where the log has none
 _RCODES = {text: number for number, text in wire.RCODES.items()}
 _TOLD = frozenset({"forwarded", "cached", "stale"})
@@ -32,10 +33,15 @@ class RecordedUpstream:
         self._loop = asyncio.get_running_loop()
         self._known: dict[tuple[bytes, int], Known] = {}
         try:
+            if not path.is_file() or path.stat().st_size > MAX_FILE:
+                why = f"is no file of at most {MAX_FILE >> 20} MB" if path.exists() else "can't be read: there is none"
+                raise SettingError(setting, name, why)
             with path.open(encoding="utf-8") as lines:
                 for number, line in enumerate(lines, 1):
                     self._take(line, number, setting)
-        except (OSError, UnicodeDecodeError) as error:
+        except (OSError, ValueError) as error:
+            if isinstance(error, SettingError):
+                raise
             raise SettingError(setting, name, f"can't be read: {getattr(error, 'strerror', None) or error}") from None
         if not self._known:
             raise SettingError(

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from dnsnb.dns.forwarding import Forwarder
 from dnsnb.dns.policy import Change, Policy
 from dnsnb.dns.upstream import Target
+from dnsnb.errors import SettingError
 from dnsnb.server.upstreams import open_upstreams
+
+log = logging.getLogger(__name__)
 
 
 class GroupUpstreams:
@@ -28,7 +32,12 @@ class GroupUpstreams:
             for upstream in self._open.pop(view):
                 upstream.close()
         for view in wanted.keys() - self._open.keys():
-            opened = self._open[view] = open_upstreams(wanted[view], setting="groups.upstreams")
+            try:
+                opened = open_upstreams(wanted[view], setting="groups.upstreams")
+            except SettingError as error:  # "system", where the system names none: the change is kept and told already
+                log.warning("%s", error)
+                opened = []
+            self._open[view] = opened
             self.forwarder.views[view] = [Target(upstream) for upstream in opened]
 
     def close(self) -> None:

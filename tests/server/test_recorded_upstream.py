@@ -10,7 +10,7 @@ import dns.message
 import pytest
 
 from dnsnb.errors import SettingError
-from dnsnb.server import Server
+from dnsnb.server import Server, recorded_upstream, upstreams
 
 NAMES = [("www.example.org", "A"), ("cname-300-3.test", "A"), ("nx-30-5.test", "A"), ("nodata-30-5.test", "AAAA")]
 
@@ -49,3 +49,29 @@ async def test_what_is_no_log_is_said(tmp_path: Path, text: str) -> None:
     with pytest.raises(SettingError, match="can't be read"):
         async with Server(upstreams=[f"recorded:{path}.gone"]):
             raise AssertionError("it must not open")
+
+
+async def test_a_recording_is_a_file_of_a_bounded_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for path in ("/dev/zero", str(tmp_path), "\0"):
+        with pytest.raises(SettingError, match=r"no file|can't be read"):
+            async with Server(upstreams=[f"recorded:{path}"]):
+                raise AssertionError("it must not open")
+    large = tmp_path / "log.jsonl"
+    large.write_text('{"qname": "a.test", "qtype": "A"}\n')
+    monkeypatch.setattr(recorded_upstream, "MAX_FILE", 10)
+    with pytest.raises(SettingError, match="no file of at most"):
+        async with Server(upstreams=[f"recorded:{large}"]):
+            raise AssertionError("it must not open")
+
+
+async def test_a_groups_upstreams_are_no_files_and_stop_no_start(tmp_path: Path, start_api: Any) -> None:
+    group = {"name": "kids", "members": ["10.0.0.5"], "upstreams": ["recorded:/dev/zero"]}
+    async with start_api(folder=tmp_path) as api:
+        status, body = await api.call("POST", "/api/dns/clients", {"groups": [group]})
+        assert (status, body["error"]["setting"]) == (422, "groups[0].upstreams[0]")
+        group["upstreams"] = ["system"]
+        assert (await api.call("POST", "/api/dns/clients", {"groups": [group]}))[0] == 200
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(upstreams, "system_resolvers", lambda: upstreams.parse_upstream("nothing://"))
+        async with start_api(folder=tmp_path) as api:  # a system that names no resolvers any more
+            assert api.server.forwarder.views == {"system": []}
