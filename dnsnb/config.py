@@ -151,9 +151,13 @@ class Settings(BaseModel):
         BlockAnswer(self.block_mode, self.block_ttl, tuple(self.block_addresses), self.block_ede)
         Rebinding(True, self.rebind_allow)
         EngineOptions(access=tuple(self.allow_clients)).networks()
+        for key in ("list_folders", "hosts_files", "zone_files"):
+            for number, text in enumerate(getattr(self, key)):
+                if not text.isprintable():
+                    raise SettingError(f"{key}[{number}]", text, "is no path")
         for key in ("tls_cert", "tls_key"):
             path = getattr(self, key)
-            if path is not None and not path.is_file():
+            if path is not None and not _is_file(path):
                 raise SettingError(key, str(path), "is not a file that can be read")
         if (self.tls_cert is None) != (self.tls_key is None):
             alone = "tls_cert" if self.tls_key is None else "tls_key"
@@ -194,6 +198,14 @@ class Settings(BaseModel):
     __str__ = __repr__
 
 
+def _is_file(path: Path) -> bool:
+    """Whether there is such a file; what is too long or odd for a path is none."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
 def split_names(texts: Iterable[str], setting: str) -> tuple[list[str], list[Path]]:
     """Return the names and the files among list entries: what holds a separator, or is there as a file, is a file.
 
@@ -202,14 +214,15 @@ def split_names(texts: Iterable[str], setting: str) -> tuple[list[str], list[Pat
     names, files = [], []
     for number, text in enumerate(texts):
         path = Path(text).expanduser()
-        if not (os.sep in text or path.suffix in {".txt", ".list", ".hosts"} or path.is_file()):
+        if not (os.sep in text or path.suffix in {".txt", ".list", ".hosts"} or _is_file(path)):
             names.append(text)
             continue
         try:
             with path.open("rb"):
                 files.append(path)
-        except OSError as error:
-            why = f"is a list file that can't be read ({error.strerror}); give a name or a readable file"
+        except (OSError, ValueError) as error:
+            said = getattr(error, "strerror", None) or error
+            why = f"is a list file that can't be read ({said}); give a name or a readable file"
             raise SettingError(f"{setting}[{number}]", text, why) from None
     return names, files
 

@@ -28,6 +28,8 @@ from dnsnb.errors import SettingError
         ("token", "short", "at least 8"),
         ("tls_key", __file__, "tls_cert and tls_key"),
         ("tls_cert", "/nowhere/cert.pem", "a file that can be read"),
+        ("tls_cert", "c" * 300, "a file that can be read"),
+        ("hosts_files", ["\0"], "no path"),
         ("privacy", ["everything"], "'no-names'"),
         ("log_diver", "memory", "did you mean 'log_driver'"),
     ],
@@ -121,6 +123,9 @@ def test_list_entries_are_names_or_files(tmp_path: Path) -> None:
     file = tmp_path / "ads.txt"
     file.write_text("ads.example.com\n")
     assert split_names(["a.example", str(file)], "blacklist") == (["a.example"], [file])
+    assert split_names(["n" * 300], "blacklist") == (["n" * 300], [])  # too long for a path: no name either, told later
+    with pytest.raises(SettingError, match=r"blacklist\[0\]"):
+        split_names(["/\0"], "blacklist")
     with pytest.raises(SettingError) as error:
         split_names(["a.example", str(tmp_path / "absent.txt")], "blacklist")
     assert error.value.setting == "blacklist[1]"

@@ -78,7 +78,7 @@ class ListKeeper:
         """
         source, text = parse_source(settings)
         if source.path is not None and not trusted:
-            self._check_root(source.path)
+            self.check_root(source.path)
         self._known(source)
         state = ListState(source, kept=kept)
         if text is None:
@@ -186,7 +186,7 @@ class ListKeeper:
         """Return what a list would hold, without adding it."""
         source, text = parse_source({"name": "preview", **settings})
         if source.path is not None and not trusted:
-            self._check_root(source.path)
+            self.check_root(source.path)
         if text is None:
             text = await self._obtain(ListState(source))
         assert text is not None
@@ -353,11 +353,15 @@ class ListKeeper:
         # Spread, so that many servers (and many lists) don't all ask at the same minute.
         state.due = (state.checked or self.wall()) + period * random.uniform(0.95, 1.05)
 
-    def _check_root(self, path: str) -> None:
-        resolved = Path(path).resolve()
+    def check_root(self, path: str, setting: str = "list.path") -> None:
+        """Raise SettingError for a file that somebody from afar may not have read."""
+        try:
+            resolved = Path(path).resolve()
+        except (OSError, ValueError):
+            raise SettingError(setting, path, "is no path") from None
         if not any(resolved.is_relative_to(root) for root in self.file_roots):
-            why = "lists set over HTTP may read no file from here; name its folder in the setting list_folders"
-            raise SettingError("list.path", path, why)
+            why = "what is set over HTTP may read no file from here; name its folder in the setting list_folders"
+            raise SettingError(setting, path, why)
 
 
 def _read_file(state: ListState) -> bytes | None:

@@ -199,8 +199,8 @@ class Server:
         return [Target(upstream) for upstream in upstreams]
 
     def _tell(self, level: str, text: str, key: str) -> None:
-        """Tell people; while opening, when it is over."""
-        if self.running:
+        """Tell people; before there is anybody to tell, when there is."""
+        if "events" in vars(self):
             self.events.notice(level, text, key)
         else:
             self._problems.append(text)

@@ -369,6 +369,8 @@ async def test_a_list_set_from_afar_reads_no_file(tmp_path: Path) -> None:
     for path in ("/etc/passwd", str(inside / ".." / "other"), str(inside / "link.txt")):
         with pytest.raises(SettingError, match="list_folders"):
             await keeper.lists.add({"name": "x", "path": path})
+    with pytest.raises(SettingError, match="no path"):
+        await keeper.lists.add({"name": "x", "path": "\0"})
     assert (await keeper.lists.add({"name": "x", "path": str(inside / "fine.txt")}))["count"] == 1
 
 
