@@ -48,7 +48,7 @@ class LogFeed:
         self._closed = False
         self._worker: threading.Thread | None = None
         self._last_id = 0
-        self._last_time = 0
+        self._first_id = 1  # of the server's present run
         self._handlers = {
             "dns/log/event": self._on_rows,
             "dns/log/": self._on_state,
@@ -119,7 +119,8 @@ class LogFeed:
         if event.data.get("reason") == "gone":
             self._fill_later("gone", count)
 
-    def _on_reset(self, _event: Event) -> None:
+    def _on_reset(self, event: Event) -> None:
+        self._first_id = int(event.data.get("first_id") or 1)
         self._fill_later("reset")
 
     def _fill_later(self, cause: Cause, counted: int = 0) -> None:
@@ -162,8 +163,9 @@ class LogFeed:
         end = time.monotonic() + CATCH_UP_SECONDS
         while True:
             parts = self._pages() if cause == "gone" else [self._client.log(limit=HISTORY).get("columns") or {}]
-            if cause == "reset":
-                parts = [_from(columns, "time", self._last_time + 1) for columns in parts]
+            if cause == "reset":  # ids went on, with those of runs between that nobody saw; or they began anew
+                least = self._last_id + 1 if self._first_id > self._last_id else self._first_id
+                parts = [_from(columns, "id", least) for columns in parts]
             reached = max((_last(columns, "id") for columns in parts), default=0)
             if not reached or self._closed or time.monotonic() > end or self._first_streamed() <= reached + 1:
                 return parts
@@ -199,7 +201,6 @@ class LogFeed:
         if _count(columns):
             self._live.extend(columns)
             self._last_id = _last(columns, "id") or self._last_id
-            self._last_time = _last(columns, "time") or self._last_time
 
 
 def _count(columns: dict[str, list[Any]]) -> int:

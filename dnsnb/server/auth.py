@@ -124,6 +124,7 @@ class Tokens:
         """Return the cookie of a new login, which ends after `SESSION_SECONDS` or with its token.
 
         It outlives a restart of a server that is given the same token, so that a browser's stream comes back by itself.
+        So does its log-out where there is a folder; without one, a restart under the same token forgets who logged out.
         """
         said = f"{int(self._wall() + SESSION_SECONDS)}.{secrets.token_hex(8)}"
         return f"{said}.{_sign(grant, said)}.{grant.name}"

@@ -164,16 +164,18 @@ class Server:
                 opened[texts] = self.open_targets(texts, f"routes.{suffix}")
             self.forwarder.routes[_wire_name(suffix, f"routes.{suffix}")] = opened[texts]
         stack.callback(GroupUpstreams(self.policy, self.forwarder).close)
+        first_id = self.storage.next_id()
         self.engine: Engine = Engine(
             self.policy,
             self.forwarder,
             options=engine_options(settings),
             cache=cache,
-            journal=Journal(settings.journal_limit, self.storage.next_id()),
+            journal=Journal(settings.journal_limit, first_id),
             clock=self.clock,
             wall=self.wall,
         )
         self._open_events()
+        self.responder.ring.first_id = first_id
         self.events.set_privacy(await asyncio.to_thread(open_privacy, settings))
         stack.push_async_callback(self.events.close)
         if settings.tls_http or settings.tls_dns is not None:

@@ -83,6 +83,7 @@ class Ring:
         self.max_bytes = max_bytes
         self.now_ms = now_ms
         self.number = 0  # of the newest event
+        self.first_id = 1  # of the rows of this run
         self.bytes = 0
         self.entries: deque[Entry] = deque()
         self.serial = 0  # of the oldest entry held
@@ -272,7 +273,8 @@ class Reader:
             number = int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 18 else -1
             if epoch != ring.epoch or not 0 <= number <= ring.number:
                 self.outcome = "reset"
-                self._control.append(("system/reset", {"epoch": ring.epoch, "last_event_id": last_event_id[:64]}))
+                told = {"epoch": ring.epoch, "last_event_id": last_event_id[:64], "first_id": ring.first_id}
+                self._control.append(("system/reset", told))
                 return
         self.outcome = "replayed"
         self._replay_until = ring.number

@@ -18,6 +18,7 @@ from dnsnb.config import Settings
 from dnsnb.notebook.lookup import look_up
 from dnsnb.notebook.session import Session
 from dnsnb.server.embed import Handle, launch
+from dnsnb.server.server import Server
 
 TOKEN = "history-test-token-0123456789"
 
@@ -142,10 +143,12 @@ def test_rows_that_the_replay_has_lost_are_read_from_the_log(network: Any) -> No
         assert session.server_dropped == 0
 
 
-@pytest.mark.parametrize("driver", ["memory", "sqlite"])
-def test_a_restarted_servers_rows_are_there_too(network: Any, driver: str, tmp_path: Any) -> None:
+@pytest.mark.parametrize(("driver", "kept"), [("memory", False), ("memory", True), ("sqlite", True)])
+def test_a_restarted_servers_rows_are_there_too(
+    network: Any, driver: str, kept: bool, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     given: dict[str, Any] = {"upstreams": [network.address], "token": TOKEN, "log_driver": driver}
-    if driver != "memory":
+    if kept:
         given["folder"] = tmp_path
     first = launch(Settings(**given))
     relay = None
@@ -157,16 +160,20 @@ def test_a_restarted_servers_rows_are_there_too(network: Any, driver: str, tmp_p
             relay.cut()
             address = first.http.removeprefix("http://")
             first.close()
+            monkeypatch.setitem(
+                Server.__init__.__kwdefaults__, "wall", lambda: time.time_ns() - 3600 * 10**9
+            )  # set back
             with launch(Settings(**given, http=address)) as second:
-                ask(second, *[f"unseen{i}.example.org" for i in range(6)])
+                unseen = [f"unseen{i}.example.org" for i in range(220)]  # more than the stream begins with
+                ask(second, *unseen)
                 relay.mend()
-                until(lambda: len(session.live) >= 10, f"the rows come: {session!r}")
+                until(lambda: len(session.live) >= 224, f"the rows come: {session!r}")
                 ask(second, "after.example.org")
-                until(lambda: len(session.live) >= 11, "the stream goes on")
+                until(lambda: len(session.live) >= 225, "the stream goes on")
                 names = list(session.frame["qname"])
                 assert names == [
                     *[f"old{i}.example.org" for i in range(4)],
-                    *[f"unseen{i}.example.org" for i in range(6)],
+                    *unseen,
                     "after.example.org",
                 ]
     finally:

@@ -166,7 +166,7 @@ async def test_a_restart_is_told_as_a_reset(start_api: Any) -> None:
     async with start_api() as api, api.stream(Last_Event_ID=last) as events:
         first = await events.next()
         assert first["type"] == "system/reset"
-        assert first["data"] == {"epoch": api.server.responder.ring.epoch, "last_event_id": last}
+        assert first["data"] == {"epoch": api.server.responder.ring.epoch, "last_event_id": last, "first_id": 1}
         assert [(await events.next())["type"] for _ in STATES] == STATES
 
 
