@@ -271,6 +271,7 @@ class Stream(asyncio.Protocol):
         self._transport: Any = None
         self._buffer = bytearray()
         self._waiting = 0
+        self._ended = False  # the client has said all
         self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -316,6 +317,13 @@ class Stream(asyncio.Protocol):
         if self._waiting == MAX_PIPELINED - 1 and not self._transport.is_closing():
             self._transport.resume_reading()
             self.data_received(b"")
+        if self._ended and not self._waiting:
+            self._transport.close()
+
+    def eof_received(self) -> bool:
+        """Who has said all may still read what is on its way (TLS can't)."""
+        self._ended = True
+        return self._waiting > 0 and self.listener.tls is None
 
     def _write(self, reply: bytes) -> None:
         if self._transport.is_closing():

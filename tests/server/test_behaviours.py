@@ -343,6 +343,25 @@ async def test_tcp_02_pipelined_queries_are_all_answered(wire: Wire) -> None:
     assert {dns.message.from_wire(m).id for m in found} == {q.id for q in queries}
 
 
+async def test_who_has_said_all_still_gets_the_answers(wire: Wire) -> None:
+    reader, writer = await asyncio.open_connection(*wire.where)
+    try:
+        for n in range(3):
+            query = dns.message.make_query(f"half{n}.test", "A").to_wire()
+            writer.write(len(query).to_bytes(2) + query)
+        writer.write_eof()
+        async with asyncio.timeout(8):
+            raw = await reader.read()  # to the end, which comes after the last answer
+    finally:
+        writer.close()
+    found = []
+    while raw:
+        size = int.from_bytes(raw[:2])
+        found.append(dns.message.from_wire(raw[2 : size + 2]))
+        raw = raw[size + 2 :]
+    assert [len(reply.answer) for reply in found] == [1, 1, 1]
+
+
 @row("tc-04-big-tcp")
 async def test_tc_04_a_large_answer_is_whole_over_tcp() -> None:
     def huge(liar: Liar, query: dns.message.Message, transport: str, send: Any) -> None:
