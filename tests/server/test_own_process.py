@@ -31,7 +31,7 @@ async def test_cycles_end_young(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(own_process, "YOUNG", 50)
     own_process.calm_collector()
     ended = weakref.ref(Knot())
-    kept = [[] for _ in range(200)]
+    kept: list[list[int]] = [[] for _ in range(200)]
     assert kept
     assert ended() is None
 
