@@ -106,12 +106,12 @@ async def take(server: Server, data: bytes) -> dict[str, Any]:
     for item in sources:
         try:
             told["lists"].append((await server.policy_keeper.lists.add(item))["name"])
-        except (SettingError, FetchError) as error:
+        except (SettingError, FetchError, OSError) as error:
             told["problems"].append(f"list {item.get('name')!r}: {error}")
     if people or groups:
         try:
             await server.policy_keeper.set_directory(people, groups)
-        except SettingError as error:
+        except (SettingError, OSError) as error:
             told["problems"].append(f"clients: {error}")
     told["clients"] = len(people) if not any(p.startswith("clients") for p in told["problems"]) else 0
     held = {(r.name, r.type, r.data) for r in server.policy.local.records}

@@ -6,6 +6,7 @@ Owns the timing and the I/O; what a list means is the policy's (dnsnb.dns). One 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import random
 import time
@@ -74,7 +75,7 @@ class ListKeeper:
         """Add a list, or replace the source of one: read it first, then keep it, then let it hold.
 
         `trusted` settings (a person's own Python or command line) may name any file; a list not `kept` ends with the
-        server. Raises SettingError or FetchError, and then everything is as it was.
+        server. Raises SettingError, FetchError, or OSError when it can't be kept; then everything is as it was.
         """
         source, text = parse_source(settings)
         if source.path is not None and not trusted:
@@ -95,16 +96,14 @@ class ListKeeper:
                 built = await self._build(source.name, content)
                 if kept:
                     await self._keep(source, text)
-            except (SettingError, OSError) as error:
+            except (SettingError, OSError):
                 if before is None:
                     del self.states[source.name]
                     if known is None:
                         self.policy.drop(source.name)
                 else:
                     self.states[source.name] = before
-                if isinstance(error, SettingError):
-                    raise
-                raise SettingError("policy_folder", str(self.store.folder), f"can't be written ({error})") from None
+                raise
             if known is not None:
                 self.policy.configure(source.name, enabled=source.enabled, schedule=source.schedule)
             self._take(state, content, built)
@@ -127,7 +126,7 @@ class ListKeeper:
         self._plan(state)
 
     async def change(self, name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """Change `enabled`, `schedule` or `refresh_hours` of a list."""
+        """Change `enabled`, `schedule` or `refresh_hours` of a list; when it raises, nothing has changed."""
         for key in settings:
             if key not in ("enabled", "schedule", "refresh_hours"):
                 raise SettingError(
@@ -139,22 +138,32 @@ class ListKeeper:
             merged = ListSource(name, enabled=item.enabled) if state is None else state.source
             source, _ = parse_source({**merged.as_dict(), **settings} | ({"text": ""} if merged.word == "text" else {}))
             schedule = source.schedule if "schedule" in settings else None
+            enabled, hours = item.enabled, item.schedule.text if item.schedule else ""
             self.policy.configure(name, enabled=source.enabled, schedule=schedule)
             if state is not None:
                 state.source = replace(source, kind=state.source.kind)
+            try:
+                await asyncio.to_thread(self._save)
+            except OSError:
+                self.policy.configure(name, enabled=enabled, schedule=hours)
+                if state is not None:
+                    state.source = merged
+                raise
+            if state is not None:
                 self._plan(state)
-            await asyncio.to_thread(self._save)
         return self.status(name)
 
     async def remove(self, name: str) -> None:
-        """Take a list away, with its copy."""
+        """Take a list away, with its copy; raises SettingError or OSError, and then it is still there."""
         async with self.lock:
             item = self.policy.list(name)
             large = item.content is not None and bool(item.content.hashes or item.content.specials)
+            if name not in (BLACKLIST, WHITELIST):
+                await asyncio.to_thread(self._save, name)
             self.policy.drop(name)
             self.states.pop(name, None)
-            await asyncio.to_thread(self._save)
-            await asyncio.to_thread(self.store.drop_copy, name)
+            with contextlib.suppress(OSError):  # nothing leads to it any more
+                await asyncio.to_thread(self.store.drop_copy, name)
             if large:  # give its memory back
                 staged = self.policy.stage(None, None)
                 self.policy.install(staged, await asyncio.to_thread(staged.build))
@@ -339,9 +348,9 @@ class ListKeeper:
         await asyncio.to_thread(self.store.save_copy, source.name, text)
         await asyncio.to_thread(self._save)
 
-    def _save(self) -> None:
+    def _save(self, but: str | None = None) -> None:
         held = self.store.load() if self.store.folder is not None else {}
-        self.store.save(held | {"lists": self.as_kept()})
+        self.store.save(held | {"lists": [item for item in self.as_kept() if item["name"] != but]})
 
     def _plan(self, state: ListState) -> None:
         if state.source.word == "text" or state.source.refresh_hours <= 0:

@@ -110,7 +110,7 @@ class PolicyKeeper:
     async def set_directory(
         self, clients: Iterable[Mapping[str, Any]], groups: Iterable[Mapping[str, Any]]
     ) -> Directory:
-        """Take these clients and groups for all there were; all or nothing."""
+        """Take these clients and groups for all there were; all or nothing: raises SettingError or OSError."""
         directory = Directory(
             [parse_client(item, f"clients[{n}]") for n, item in enumerate(clients)],
             [parse_group(item, f"groups[{n}]") for n, item in enumerate(groups)],
@@ -122,7 +122,7 @@ class PolicyKeeper:
         return directory
 
     async def add_records(self, items: Iterable[Mapping[str, Any]]) -> list[Record]:
-        """Add local records; all or nothing."""
+        """Add local records; all or nothing: raises SettingError or OSError."""
         records = [parse_record(item, f"records[{n}]") for n, item in enumerate(items)]
         async with self.lists.lock:
             tried = LocalRecords()
@@ -196,12 +196,7 @@ class PolicyKeeper:
             if self.store.folder is not None:
                 self.store.save(self.store.load() | dict(part))
 
-        try:
-            await asyncio.to_thread(keep)
-        except OSError as error:
-            raise SettingError(
-                "policy_folder", str(self.store.folder), f"can't be written ({error.strerror})"
-            ) from None
+        await asyncio.to_thread(keep)
 
     async def _keep_time(self) -> None:
         while True:

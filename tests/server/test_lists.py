@@ -441,14 +441,24 @@ async def test_a_disk_that_cant_be_written_changes_nothing(tmp_path: Path, monke
         raise OSError(28, "No space left on device")
 
     await keeper.lists.add({"name": "old", "text": "b.example"})
+    await keeper.lists.change("old", {"schedule": "08:00-12:00"})
+    await keeper.lists.change("blacklist", {"enabled": False})
     monkeypatch.setattr(keeper.store, "_write", full)
-    for name in ("x", "old"):
-        with pytest.raises(SettingError, match="No space left"):
-            await keeper.lists.add({"name": name, "text": "a.example", "enabled": False})
-    assert policy.lists["old"].enabled
-    assert blocked(policy, "b.example")
-    with pytest.raises(SettingError, match="No space left"):
-        await keeper.add_records([{"name": "nas.lan", "type": "A", "data": "192.168.1.2"}])
+    for work in (
+        lambda: keeper.lists.add({"name": "x", "text": "a.example"}),
+        lambda: keeper.lists.add({"name": "old", "text": "a.example", "enabled": False}),
+        lambda: keeper.lists.change("old", {"enabled": False, "schedule": ""}),
+        lambda: keeper.lists.change("blacklist", {"enabled": True}),
+        lambda: keeper.lists.remove("old"),
+        lambda: keeper.add_records([{"name": "nas.lan", "type": "A", "data": "192.168.1.2"}]),
+        lambda: keeper.set_directory([{"name": "tv", "addresses": ["10.0.0.7"]}], []),
+    ):
+        with pytest.raises(OSError, match="No space left"):
+            await work()
+    old = keeper.lists.status("old")
+    assert (old["enabled"], old["schedule"], old["count"]) == (True, "08:00-12:00", 1)
+    assert not policy.list("blacklist").enabled
+    assert policy.directory.clients == ()
     assert "x" not in policy.lists
     assert len(policy.local) == 0
 
