@@ -15,6 +15,7 @@ from dnsnb import names
 from dnsnb.analysis.domains import by_name, rolled, taken_apart
 from dnsnb.analysis.known import KNOWN
 from dnsnb.analysis.result import Result, result
+from dnsnb.names.suffixes import PRIVATE
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789-"
 #: neighbours on the common keyboard (QWERTY, and where QWERTZ and AZERTY differ from it)
@@ -53,8 +54,8 @@ _ORDER = (
 def lookalikes(frame: Any, of: Iterable[str] = KNOWN, n: int | None = 50, *, shortest: int = 5) -> Result:
     """Return the registered domains that are one slip away from a known one, the most asked first; None: all.
 
-    `like` is the known domain and `how` the slip: "tld swap" (its label under another public suffix), and within
-    Damerau-Levenshtein distance 1 "transposition", "omission", "repetition", "look" (0 for o, rn for m), "keyboard" (a
+    `like` is the known domain and `how` the slip: "tld swap" (its label under another public suffix), "hosted" (at one
+    who hosts for others: a page that anybody may open, or the known one's own at a CDN), and within Damerau-Levenshtein distance 1 "transposition", "omission", "repetition", "look" (0 for o, rn for m), "keyboard" (a
     neighbouring key), "bit" (one bit of memory flipped: Dinaburg, Bitsquatting, 2011), "hyphen", "insertion",
     "replacement". With `queries`, `clients`, `names`, `nx_share`. Labels shorter than `shortest` are left out: too many
     words are one letter apart. `of` are registered domains; they never look like each other.
@@ -69,16 +70,15 @@ def lookalikes(frame: Any, of: Iterable[str] = KNOWN, n: int | None = 50, *, sho
     variants = _variants(known, shortest)
     like: dict[str, tuple[str, str]] = {}
     for domain in found:
-        if domain in known:
-            continue
         label, _, suffix = domain.partition(".")
         own = variants.get(label)
-        if own is not None:
-            target, how = own
-            like[domain] = (
-                target,
-                how if suffix == target.partition(".")[2] or how == "tld swap" else f"{how}, tld swap",
-            )
+        if own is None or domain in known:
+            continue
+        target, how = own
+        if suffix != target.partition(".")[2]:
+            elsewhere = "hosted" if names.parts([domain])[0].kind == PRIVATE else "tld swap"
+            how = elsewhere if how == "tld swap" else f"{how}, {elsewhere}"
+        like[domain] = (target, how)
     best = _listed(groups, like, n)
     read_as = f"{len(like):,} of {len(found):,} domains are one slip away from a known one"
     return result(best, "lookalikes", read_as, _chart(), of=len(known), n=n, shortest=shortest)

@@ -32,6 +32,8 @@ def asked(*qnames: str) -> pd.DataFrame:
         ("goagle.com", "google.com", "replacement"),
         ("google.top", "google.com", "tld swap"),
         ("www.g0ogle.co.uk", "google.com", "look, tld swap"),
+        ("google.map.fastly.net", "google.com", "hosted"),
+        ("paypa1.github.io", "paypal.com", "look, hosted"),
     ],
 )
 def test_each_slip(qname: str, like: str, how: str) -> None:
