@@ -55,10 +55,11 @@ def lookalikes(frame: Any, of: Iterable[str] = KNOWN, n: int | None = 50, *, sho
     """Return the registered domains that are one slip away from a known one, the most asked first; None: all.
 
     `like` is the known domain and `how` the slip: "tld swap" (its label under another public suffix), "hosted" (at one
-    who hosts for others: a page that anybody may open, or the known one's own at a CDN), and within Damerau-Levenshtein distance 1 "transposition", "omission", "repetition", "look" (0 for o, rn for m), "keyboard" (a
-    neighbouring key), "bit" (one bit of memory flipped: Dinaburg, Bitsquatting, 2011), "hyphen", "insertion",
-    "replacement". With `queries`, `clients`, `names`, `nx_share`. Labels shorter than `shortest` are left out: too many
-    words are one letter apart. `of` are registered domains; they never look like each other.
+    who hosts for others: a page that anybody may open, or the known one's own at a CDN), and within Damerau-Levenshtein
+    distance 1 "transposition", "omission", "repetition", "look" (0 for o, rn for m), "keyboard" (a neighbouring key),
+    "bit" (one bit of memory flipped: Dinaburg, Bitsquatting, 2011), "hyphen", "insertion", "replacement". With
+    `queries`, `clients`, `names`, `nx_share`. Labels shorter than `shortest` are left out: too many words are one
+    letter apart. `of` are registered domains; they never look like each other.
 
     >>> import pandas as pd
     >>> frame = pd.DataFrame({"client": ["a"] * 3, "qname": ["www.gogole.com", "paypal.top", "rnicrosoft.com"]})
