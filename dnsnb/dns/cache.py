@@ -152,12 +152,13 @@ class Cache:
     def restore(self, question: Question, entry: Entry) -> None:
         """Take an entry as it is, such as one from before a restart."""
         answer, entries = entry.answer, self._entries
-        if question in entries:
-            old = entries.pop(question)
+        old = entries.setdefault(question, entry)
+        if old is not entry:
+            entries[question] = entry
+            entries.move_to_end(question)
             self.bytes -= len(old.answer.body) + _OVERHEAD
             old.replaced = True
             old.end_memos()
-        entries[question] = entry
         if answer.rcode == wire.NXDOMAIN:
             if len(self._cuts) > self.limit_entries:
                 self._cuts = {q.qname for q, held in self._entries.items() if held.answer.rcode == wire.NXDOMAIN}

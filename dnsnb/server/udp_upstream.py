@@ -39,40 +39,42 @@ class UdpUpstream:
         self.batch = mmsg.Connected() if batches and mmsg.supported() else None
         self.together = self.batch is not None  # while the system takes many messages as one
         self._sending: _Port | None = None  # takes all questions of this turn of the loop
-        self._outgoing: list[bytes] = []
+        self._outgoing: list[tuple[bytes, Done, float]] = []
 
     def send(self, query: bytes, done: Done, deadline: float) -> None:
         """Send a query; the answer comes to `done`, a refusal as (None, why)."""
         if self._closed:
             done(None, "closed")
             return
-        port = self._sending
-        if port is None:
+        if self._sending is None:
             try:
-                port = self._sending = self._port()
+                self._sending = self._port()
             except OSError as error:
                 self._loop.call_soon(done, None, f"{self.name}: {error.strerror or error}")
                 return
             self._loop.call_soon(self._send_all)
-        ident = self._ids.take()
-        while ident in port.waiting:
-            ident = self._ids.take()
-        port.waiting[ident] = (query, done, deadline)
-        self._outgoing.append(ident + query[2:])
+        self._outgoing.append((query, done, deadline))
 
     def _send_all(self) -> None:
         """Send what was asked for in this turn of the loop, from one port: the next turn has another."""
         port, self._sending = self._sending, None
-        messages, self._outgoing = self._outgoing, []
+        outgoing, self._outgoing = self._outgoing, []
         if port is None or self._closed:
             return
+        waiting, take = port.waiting, self._ids.take
+        messages = []
+        for known in outgoing:
+            while (ident := take()) in waiting:
+                pass
+            waiting[ident] = known
+            messages.append(ident + known[0][2:])
         port.used += len(messages)
         if len(port.waiting) > MAX_IN_FLIGHT:
             port.forget(self._loop.time())
         for message, error in port.send(messages):
-            known = port.waiting.pop(message[:2], None)
-            if known is not None:
-                known[1](None, f"{self.name}: {error.strerror or error}")
+            refused = port.waiting.pop(message[:2], None)
+            if refused is not None:
+                refused[1](None, f"{self.name}: {error.strerror or error}")
 
     def by_stream(self, query: bytes, done: Done, deadline: float) -> None:
         """Ask over TCP."""
