@@ -248,7 +248,7 @@ class Feed:
                 self._jobs.append(self._pool.submit(found))
             while len(self._jobs) > WORKERS:
                 yield from self.settle(self._jobs.popleft().result())
-        else:
+        elif found is not None:
             yield from self._drain()
             yield from self.settle(found)
         if drain:

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 PAD = 64
 NONE = np.int64(1 << 60)
+TEXT = pa.string()
 Ints = np.ndarray[Any, np.dtype[Any]]
 
 
@@ -132,40 +133,34 @@ class Block:
 
     def text(self, starts: Ints, ends: Ints) -> pa.StringArray:
         """Return the spans as text; a span that is empty, reversed or beyond the block is null."""
-        return text_of(self.data, self.bytes, starts, ends)
+        return text_of(self.data, starts, ends)
 
     def line(self, row: int) -> str:
         """Return one line as text, cut to 200 characters."""
         return self.data[self.starts[row] : min(self.ends[row], self.starts[row] + 200)].decode("utf-8", "replace")
 
 
-def text_of(data: bytes, octets: Ints, starts: Ints, ends: Ints) -> pa.StringArray:
-    """Return spans of a padded buffer as text without a loop: views are laid out by numpy, then cast (no copy a
-    piece)."""
-    count = len(starts)
+def text_of(data: Any, starts: Ints, ends: Ints, kind: pa.DataType = TEXT) -> Any:
+    """Return spans of a padded buffer as text (or `pa.binary()`) without a loop: views are laid out by numpy, then
+    cast; empty, reversed and outlying spans are null."""
     lengths = ends - starts
     valid = (lengths > 0) & (starts >= 0) & (ends <= len(data) - PAD)
+    bitmap = None
     if not valid.all():
-        starts = np.where(valid, starts, 0)
-        lengths = np.where(valid, lengths, 0)
-    views = np.zeros((count, 4), np.int32)
-    views[:, 0] = lengths
-    views[:, 3] = starts
-    short = np.flatnonzero(lengths <= 12)
-    if len(short):
-        inline = octets[starts[short][:, None] + _TWELVE]
-        inline[lengths[short][:, None] <= _TWELVE] = 0
-        views[short, 1:] = np.ascontiguousarray(inline).view(np.int32)
-    long = lengths > 12
-    if long.any():
-        prefix = octets[starts[long][:, None] + _TWELVE[:4]]
-        views[long, 1] = np.ascontiguousarray(prefix).view(np.int32)[:, 0]
-    bitmap = None if valid.all() else pa.py_buffer(np.packbits(valid, bitorder="little").tobytes())
-    array = pa.Array.from_buffers(pa.string_view(), count, [bitmap, pa.py_buffer(views), pa.py_buffer(data)])
-    return array.cast(pa.string())
+        starts, lengths = np.where(valid, starts, 0), np.where(valid, lengths, 0)
+        bitmap = pa.py_buffer(np.packbits(valid, bitorder="little"))
+    words = np.ndarray((len(data) - 7,), "<u8", data, strides=(1,))
+    inline = np.minimum(lengths, 12)
+    views = np.empty((len(starts), 2), np.uint64)
+    views[:, 0] = lengths.astype(np.uint64) | (words[starts] & _HEAD[inline]) << 32
+    views[:, 1] = np.where(lengths <= 12, words[starts + 4] & _TAIL[inline], starts.astype(np.uint64) << 32)
+    laid = pa.string_view() if kind == TEXT else pa.binary_view()
+    return pa.Array.from_buffers(laid, len(starts), [bitmap, pa.py_buffer(views), pa.py_buffer(data)]).cast(kind)
 
 
-_TWELVE = np.arange(12)
+_HEAD = np.array([(1 << 8 * min(n, 4)) - 1 for n in range(13)], np.uint64)
+_TAIL = np.array([(1 << 8 * max(n - 4, 0)) - 1 for n in range(13)], np.uint64)
+"""The octets of a short text that stand in the two words of its view."""
 
 
 def extract(lines: pa.StringArray, pattern: str) -> tuple[Ints, pa.StructArray]:

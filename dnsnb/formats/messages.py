@@ -1,7 +1,7 @@
 """Many DNS messages at once: header, question, answers, OPT, as columns; one numpy step for all of them, not one
 loop each.
 
-Never raises on what is in a message: what can't be read is null and counted. Knows dns/wire for the rare types.
+Never raises on what is in a message: what can't be read is null and counted. Names: wirenames; rare types: dns/records.
 """
 
 from __future__ import annotations
@@ -12,21 +12,14 @@ import numpy as np
 import pyarrow as pa
 
 from dnsnb.dns import records as dns_records
-from dnsnb.dns import wire
 from dnsnb.errors import WireError
 from dnsnb.formats import columns
-from dnsnb.formats.lines import PAD, text_of
+from dnsnb.formats.lines import TEXT
+from dnsnb.formats.wirenames import MOST_LABELS, names
 
 Ints = np.ndarray[Any, np.dtype[Any]]
 MOST_RECORDS = 400
-MOST_LABELS = 128
 _NAME_TYPES = (2, 5, 12, 39)
-
-_LOWER = np.arange(256, dtype=np.uint8)
-_LOWER[65:91] += 32
-_STRANGE = np.ones(256, bool)
-for _octet in b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_*":
-    _STRANGE[_octet] = False
 
 
 class Messages:
@@ -64,17 +57,17 @@ def decode(data: bytes, starts: Ints, ends: Ints, *, records: bool = True) -> Me
     size = ends - starts
     out.good = size >= 12
     at = np.where(out.good, starts, 0)
-    words = _u16s(octets, at, 6)
-    words[~out.good] = 0
-    out.id, out.flags = words[:, 0], words[:, 1]
+    words = np.ndarray((len(data) - 7,), ">i8", data, strides=(1,))
+    head, tail = (np.where(out.good, words[at + ahead], 0) for ahead in (0, 4))
+    out.id, out.flags = head >> 48 & 0xFFFF, head >> 32 & 0xFFFF
     out.rcode = out.flags & 15
-    out.counts = words[:, 2:]
+    out.counts = np.stack([head >> 16 & 0xFFFF, head & 0xFFFF, tail >> 16 & 0xFFFF, tail & 0xFFFF], axis=1)
     asked = out.good & (out.counts[:, 0] > 0)
     out.qname, behind, readable = names(data, octets, at + 12, starts, np.where(asked, ends, 0))
     readable &= behind + 4 <= ends
-    question = _u16s(octets, np.where(readable, behind, 0), 2)
-    out.qtype = np.where(readable, question[:, 0], -1)
-    out.qclass = np.where(readable, question[:, 1], -1)
+    question = words[np.where(readable, behind, 0)].astype(np.int64)
+    out.qtype = np.where(readable, question >> 48 & 0xFFFF, -1)
+    out.qclass = np.where(readable, question >> 32 & 0xFFFF, -1)
     out.good &= readable | (out.counts[:, 0] == 0)
     if not readable.all():
         out.qname = pa.array(np.where(readable, out.qname.to_numpy(zero_copy_only=False), None), pa.string())
@@ -88,113 +81,6 @@ def decode(data: bytes, starts: Ints, ends: Ints, *, records: bool = True) -> Me
     else:
         out.answers = pa.nulls(count, pa.list_(pa.string()))
     return out
-
-
-def _u16s(octets: Ints, at: Ints, count: int) -> Ints:
-    raw = octets[at[:, None] + np.arange(2 * count)].astype(np.int64)
-    return raw[:, 0::2] << 8 | raw[:, 1::2]
-
-
-def names(data: bytes, octets: Ints, at: Ints, starts: Ints, ends: Ints) -> tuple[pa.Array, Ints, Ints]:
-    """Return the names at positions as canonical text, the positions behind them, and which could be read.
-
-    Compression pointers must point backwards within the message (from `starts`), as RFC 9267 wants.
-    """
-    count = len(at)
-    behind = np.full(count, -1, np.int64)
-    bad = at >= ends
-    rows = np.flatnonzero(~bad)
-    where = at[rows].astype(np.int64)
-    limit = where.copy()
-    total = np.zeros(count, np.int64)
-    piece_rows, piece_at, piece_len = [], [], []
-    steps = 0
-    while len(rows) and steps < MOST_LABELS * 2:
-        steps += 1
-        label = octets[where].astype(np.int64)
-        pointer = label >= 0xC0
-        if pointer.any():
-            target = starts[rows] + ((label & 0x3F) << 8 | octets[np.minimum(where + 1, len(octets) - 1)])
-            first = pointer & (behind[rows] < 0)
-            behind[rows[first]] = where[first] + 2
-            wrong = pointer & ((target >= limit) | (target < starts[rows] + 12) | (where + 1 >= ends[rows]))
-            where = np.where(pointer, target, where)
-            limit = np.where(pointer, target, limit)
-        else:
-            wrong = np.zeros(len(rows), bool)
-        done = label == 0
-        first = done & (behind[rows] < 0)
-        behind[rows[first]] = where[first] + 1
-        plain = ~pointer & ~done
-        long = plain & ((label > 63) | (where + 1 + label > ends[rows]))
-        wrong |= long
-        plain &= ~long
-        if plain.any():
-            piece_rows.append(rows[plain])
-            piece_at.append(where[plain] + 1)
-            piece_len.append(label[plain])
-            total[rows[plain]] += label[plain] + 1
-            where = np.where(plain, where + 1 + label, where)
-        wrong |= total[rows] > 254
-        wrong |= ~done & (where >= ends[rows])
-        bad[rows[wrong]] = True
-        going = ~(done | wrong)
-        rows, where, limit = rows[going], where[going], limit[going]
-    bad[rows] = True
-    good = ~bad
-    return _texts(data, octets, count, piece_rows, piece_at, piece_len, good), np.where(good, behind, 0), good
-
-
-def _texts(
-    data: bytes, octets: Ints, count: int, rows_: list[Ints], at_: list[Ints], len_: list[Ints], good: Ints
-) -> pa.Array:
-    if not rows_:
-        return pa.array([("." if g else None) for g in good.tolist()], pa.string())
-    rows, at, lengths = np.concatenate(rows_), np.concatenate(at_), np.concatenate(len_)
-    order = np.argsort(rows, kind="stable")
-    rows, at, lengths = rows[order], at[order], lengths[order]
-    widths = lengths + 1
-    offsets = np.concatenate([[0], np.cumsum(widths)])
-    source = np.repeat(at - offsets[:-1], widths) + np.arange(offsets[-1])
-    raw = octets[source]
-    separators = offsets[1:] - 1
-    raw[separators] = 97
-    strange = np.flatnonzero(_STRANGE[raw])
-    raw = _LOWER[raw]
-    raw[separators] = 46
-    per_row = np.bincount(rows, weights=widths, minlength=count).astype(np.int64)
-    edges = np.concatenate([[0], np.cumsum(per_row)])
-    buffer = raw.tobytes() + bytes(PAD)
-    texts = (
-        text_of(buffer, np.frombuffer(buffer, np.uint8), edges[:-1], np.maximum(edges[1:] - 1, edges[:-1]))
-        if not len(strange)
-        else None
-    )
-    root = (per_row == 0) & good
-    if texts is not None and not root.any() and good.all():
-        return texts
-    odd = (
-        np.unique(rows[np.searchsorted(offsets, strange, side="right") - 1]) if len(strange) else np.zeros(0, np.int64)
-    )
-    if texts is None:
-        # an odd octet may be no UTF-8: those rows are left empty here and spelled below
-        stop = np.maximum(edges[1:] - 1, edges[:-1])
-        stop[odd] = edges[odd]
-        texts = text_of(buffer, np.frombuffer(buffer, np.uint8), edges[:-1], stop)
-    values = texts.to_pylist() if len(odd) or root.any() or not good.all() else []
-    for row in np.flatnonzero(root):
-        values[row] = "."
-    for row in np.flatnonzero(~good):
-        values[row] = None
-    starts_of = np.searchsorted(rows, odd)
-    stops_of = np.searchsorted(rows, odd, side="right")
-    for row, first, last in zip(odd.tolist(), starts_of.tolist(), stops_of.tolist(), strict=True):
-        if good[row]:
-            labels = [
-                data[a : a + n] for a, n in zip(at[first:last].tolist(), lengths[first:last].tolist(), strict=True)
-            ]
-            values[row] = wire.name_to_text(b"".join(bytes((len(x),)) + x for x in labels) + b"\0")
-    return pa.array(values, pa.string())
 
 
 def _skip_names(octets: Ints, at: Ints, ends: Ints) -> tuple[Ints, Ints]:
@@ -222,16 +108,16 @@ def _records(data: bytes, octets: Ints, starts: Ints, ends: Ints, at: Ints, out:
     totals = np.minimum(out.counts[:, 1] + out.counts[:, 2] + out.counts[:, 3], MOST_RECORDS)
     rows = np.flatnonzero(out.good & (totals > 0))
     where = at[rows]
+    words = np.ndarray((len(data) - 7,), ">i8", data, strides=(1,))
     found: list[tuple[Ints, ...]] = []
     options: list[tuple[Ints, ...]] = []
     step = 0
     while len(rows):
         where, good = _skip_names(octets, where, ends[rows])
         good &= where + 10 <= ends[rows]
-        head = octets[np.where(good, where, 0)[:, None] + np.arange(10)].astype(np.int64)
-        rtype, rclass = head[:, 0] << 8 | head[:, 1], head[:, 2] << 8 | head[:, 3]
-        ttl = head[:, 4] << 24 | head[:, 5] << 16 | head[:, 6] << 8 | head[:, 7]
-        size = head[:, 8] << 8 | head[:, 9]
+        here = np.where(good, where, 0)
+        head, size = words[here].astype(np.int64), words[here + 2].astype(np.int64) & 0xFFFF
+        rtype, rclass, ttl = head >> 48 & 0xFFFF, head >> 32 & 0xFFFF, head & 0xFFFFFFFF
         good &= where + 10 + size <= ends[rows]
         cut = rows[~good]
         out.whole[cut[step < answers[cut]]] = False
@@ -261,9 +147,10 @@ def _answers(
     order = np.argsort(rows, kind="stable")
     rows, rtype, ttl, at, size = rows[order], rtype[order], ttl[order], at[order], size[order]
     lengths = np.bincount(rows, minlength=count)
-    smallest = np.full(count, np.int64(1) << 40)
-    np.minimum.at(smallest, rows, ttl)
-    out.ttl = np.where(lengths > 0, np.where(smallest > 0x7FFFFFFF, 0, smallest), -1)
+    some = lengths > 0
+    smallest = np.minimum.reduceat(ttl, (np.cumsum(lengths) - lengths)[some])
+    out.ttl = np.full(count, -1, np.int64)
+    out.ttl[some] = np.where(smallest > 0x7FFFFFFF, 0, smallest)
     out.answers = _lists(_rdata(data, octets, starts, ends, rows, rtype, at, size), lengths, out)
 
 
@@ -285,9 +172,9 @@ def _rdata(
         if len(pick):
             left[pick] = False
             raw = np.ascontiguousarray(octets[at[pick][:, None] + np.arange(width)])
-            distinct, codes = np.unique(raw.view("V16" if width == 16 else np.uint32).ravel(), return_inverse=True)
-            texts = [dns_records.rdata_text(number, v.tobytes()) for v in distinct]
-            parts.append(pa.array(texts, pa.string()).take(pa.array(codes)))
+            coded = pa.Array.from_buffers(pa.binary(width), len(pick), [None, pa.py_buffer(raw)]).dictionary_encode()
+            texts = [dns_records.rdata_text(number, v) for v in coded.dictionary.to_pylist()]
+            parts.append(pa.array(texts, TEXT).take(coded.indices))
             places.append(pick)
     pick = np.flatnonzero(np.isin(rtype, _NAME_TYPES))
     if len(pick):
@@ -381,15 +268,25 @@ _FLAGS = (
 def flags_text(flags: Ints, do: Ints | None = None) -> pa.DictionaryArray:
     """Return header flags as dig prints them; with `do`, the DO bit after them."""
     word = (flags & 0x87B0) | (0 if do is None else do.astype(np.int64))
-    distinct, codes = np.unique(word, return_inverse=True)
+    distinct, codes = _distinct(word)
     texts = [" ".join([t for bit, t in _FLAGS if w & bit] + (["do"] if w & 1 else [])) for w in distinct.tolist()]
     return pa.DictionaryArray.from_arrays(pa.array(codes, pa.int32()), pa.array(texts, pa.string()))
 
 
 def coded(numbers: Ints, spell: Any) -> pa.DictionaryArray:
     """Return numbers as a category; below 0 is null."""
-    distinct, codes = np.unique(numbers, return_inverse=True)
+    distinct, codes = _distinct(numbers)
     texts = [spell(int(n)) if n >= 0 else None for n in distinct.tolist()]
     return columns.mapped(
         pa.DictionaryArray.from_arrays(pa.array(codes, pa.int32()), pa.array(texts, pa.string())), str
     )
+
+
+def _distinct(numbers: Ints) -> tuple[Ints, Ints]:
+    """Return the distinct ones of numbers from -1 to 65535, ascending, and which of them each is: without a sort."""
+    seen = np.zeros(65537, bool)
+    seen[numbers + 1] = True
+    places = np.flatnonzero(seen)
+    codes = np.zeros(65537, np.int32)
+    codes[places] = np.arange(len(places))
+    return places - 1, codes[numbers + 1]

@@ -16,6 +16,8 @@ Ints = np.ndarray[Any, np.dtype[Any]]
 PORTS = (53, 5353, 5355)
 ETHERNET, RAW, SLL, SLL2, NULL, LOOP = 1, 101, 113, 276, 0, 108
 LINKS = (ETHERNET, RAW, SLL, SLL2, NULL, LOOP, 12, 14, 228, 229)
+_DNS = np.zeros(1 << 16, bool)
+_DNS[list(PORTS)] = True
 _TUNNELS = (4789, 6081)
 _EXTENSIONS = (0, 43, 60, 135)
 MOST_STREAMS = 4096
@@ -58,8 +60,10 @@ class Decapsulator:
         network, version = _network(octets, starts, ends, link)
         other = self.other
         self._ip(octets, data, rows, network, ends, version, found, 0)
-        whole = np.unique(np.concatenate([*found.rows, np.array([b[0] for b in found.bodies], np.int64)]))
-        self.parts += len(starts) - len(whole) - (self.other - other)
+        whole = np.zeros(len(starts), bool)
+        for complete in (*found.rows, np.array([b[0] for b in found.bodies], np.int64)):
+            whole[complete] = True
+        self.parts += len(starts) - int(whole.sum()) - (self.other - other)
         return found
 
     def finish(self) -> None:
@@ -83,31 +87,34 @@ class Decapsulator:
             self._v6(octets, data, rows[v6], at[v6], ends[v6], found, depth)
 
     def _v4(self, octets: Ints, data: bytes, rows: Ints, at: Ints, ends: Ints, found: Found, depth: int) -> None:
-        head = octets[at[:, None] + np.arange(20)].astype(np.int64)
-        length = head[:, 2] << 8 | head[:, 3]
+        head, protos = _word(octets, at), octets[at + 9]
+        length = head >> 32 & 0xFFFF
         ends = np.where(length >= 20, np.minimum(ends, at + length), ends)
-        fragment = (head[:, 6] << 8 | head[:, 7]) & 0x3FFF
+        fragment = head & 0x3FFF
+        payload = at + (head >> 56 & 15) * 4
         whole = fragment == 0
-        payload = at + (head[:, 0] & 15) * 4
+        if whole.all():
+            self._transport(octets, data, rows, payload, ends, protos, at + 12, 4, found, depth)
+            return
         self._transport(
-            octets, data, rows[whole], payload[whole], ends[whole], head[whole, 9], at[whole] + 12, 4, found, depth
+            octets, data, rows[whole], payload[whole], ends[whole], protos[whole], at[whole] + 12, 4, found, depth
         )
         for i in np.flatnonzero(~whole).tolist():
-            proto = int(head[i, 9])
+            proto, ip = int(protos[i]), int(at[i])
             if proto not in (6, 17):
                 self.other += 1
                 continue
-            key = (bytes(head[i, 12:20].astype(np.uint8)), int(head[i, 4] << 8 | head[i, 5]), proto)
+            key = (data[ip + 12 : ip + 20], int(head[i] >> 16 & 0xFFFF), proto)
             offset = int(fragment[i] & 0x1FFF) * 8
             done = self._fragment(key, offset, not fragment[i] & 0x2000, data[int(payload[i]) : int(ends[i])])
             if done is not None:
                 self._alone(int(rows[i]), done, proto, key[0][:4], key[0][4:], found)
 
     def _v6(self, octets: Ints, data: bytes, rows: Ints, at: Ints, ends: Ints, found: Found, depth: int) -> None:
-        head = octets[at[:, None] + np.arange(8)].astype(np.int64)
-        length = head[:, 4] << 8 | head[:, 5]
+        head = _word(octets, at)
+        length = head >> 16 & 0xFFFF
         ends = np.where(length > 0, np.minimum(ends, at + 40 + length), ends)
-        proto, payload = head[:, 6].copy(), at + 40
+        proto, payload = head >> 8 & 0xFF, at + 40
         for _ in range(6):
             more = np.isin(proto, _EXTENSIONS) & (payload + 8 <= ends)
             if not more.any():
@@ -147,24 +154,27 @@ class Decapsulator:
         depth: int,
     ) -> None:
         at = np.minimum(at, len(octets) - 64)
-        head = octets[at[:, None] + np.arange(8)].astype(np.int64)
-        source, target = head[:, 0] << 8 | head[:, 1], head[:, 2] << 8 | head[:, 3]
+        head = _word(octets, at)
+        source, target = head >> 48 & 0xFFFF, head >> 32 & 0xFFFF
         room = at + 8 <= ends
-        dns = np.isin(source, PORTS) | np.isin(target, PORTS)
+        dns = _DNS[source] | _DNS[target]
         udp = (proto == 17) & room & dns
-        length = head[:, 4] << 8 | head[:, 5]
+        length = head >> 16 & 0xFFFF
         tunnel = (proto == 17) & room & ~dns & np.isin(target, _TUNNELS)
         tcp = (proto == 6) & (at + 20 <= ends) & dns
-        self.other += int((~(udp | tunnel | tcp)).sum())
+        others = ~(udp | tunnel | tcp)
+        if others.any():
+            self.other += int(others.sum())
         if udp.any():
-            stop = np.where(length[udp] >= 8, np.minimum(ends[udp], at[udp] + length[udp]), ends[udp])
-            self.cut += int((ends[udp] < at[udp] + length[udp]).sum())
-            found.rows.append(rows[udp])
-            found.starts.append(at[udp] + 8)
-            found.ends.append(stop)
-            found.source.append(_binary(octets, address[udp], width))
-            found.target.append(_binary(octets, address[udp] + width, width))
-            found.ports.append(np.stack([source[udp], target[udp]]))
+            mine = slice(None) if udp.all() else udp
+            told = at[mine] + length[mine]
+            self.cut += int((ends[mine] < told).sum())
+            found.rows.append(rows[mine])
+            found.starts.append(at[mine] + 8)
+            found.ends.append(np.where(length[mine] >= 8, np.minimum(ends[mine], told), ends[mine]))
+            found.source.append(_binary(octets, address[mine], width))
+            found.target.append(_binary(octets, address[mine] + width, width))
+            found.ports.append(np.stack([source[mine], target[mine]]))
         if tunnel.any() and depth < 2:
             inner = at[tunnel] + 16
             options = np.where(target[tunnel] == 6081, (octets[at[tunnel] + 8] & 0x3F).astype(np.int64) * 4, 0)
@@ -305,12 +315,14 @@ def _network(octets: Ints, starts: Ints, ends: Ints, link: Ints) -> tuple[Ints, 
     at, version = np.minimum(starts, last), np.zeros(len(starts), np.int64)
 
     def u16(where: Ints) -> Ints:
-        where = np.minimum(where, last)
-        return octets[where].astype(np.int64) << 8 | octets[where + 1]
+        return _word(octets, np.minimum(where, last)) >> 48 & 0xFFFF
 
     kind = np.zeros(len(starts), np.int64)
     for number, ahead, type_at in ((ETHERNET, 14, 12), (SLL, 16, 14), (SLL2, 20, 0)):
         mine = link == number
+        if mine.all():
+            kind, at = u16(at + type_at), at + ahead
+            break
         if mine.any():
             kind = np.where(mine, u16(at + type_at), kind)
             at = np.where(mine, at + ahead, at)
@@ -333,6 +345,11 @@ def _network(octets: Ints, starts: Ints, ends: Ints, link: Ints) -> tuple[Ints, 
     return at, np.where(at < ends, version, 0)
 
 
+def _word(octets: Ints, at: Ints) -> Ints:
+    """Return the eight octets at each position as a number, the first one highest."""
+    return np.ndarray((len(octets) - 7,), ">i8", octets, strides=(1,))[at].astype(np.int64)
+
+
 def _binary(octets: Ints, at: Ints, width: int) -> pa.Array:
-    raw = np.ascontiguousarray(octets[at[:, None] + np.arange(width)])
+    raw = np.ndarray((len(octets) - width + 1,), f"V{width}", octets, strides=(1,))[at]
     return pa.Array.from_buffers(pa.binary(width), len(at), [None, pa.py_buffer(raw)]).cast(pa.binary())
