@@ -9,7 +9,7 @@ import struct
 
 from dnsnb.dns import wire
 from dnsnb.dns.message import AddressAnswer, Answer, make_answer
-from dnsnb.dns.records import Record, plain_rdata, read_records
+from dnsnb.dns.records import Record, check_names, plain_rdata, read_records
 from dnsnb.dns.wire import Question
 from dnsnb.errors import WireError
 
@@ -71,10 +71,14 @@ def read_answer(
     chain, kept = _follow(message, question, answers)
     found = any(r.rtype == question.qtype or question.qtype == wire.ANY for r in kept)
     soa = next((r for r in authority if r.rtype == wire.SOA and r.rclass == question.qclass), None)
+    check_names(message, kept)
     if len(kept) != len(answers):  # foreign records among them: rebuilt from those on the chain alone
         return _rebuilt(message, question, kept, chain, rcode, ttl_floor, ttl_cap, ede, ede_text)
     keep_authority = question.do or not found
-    records = answers + (authority if keep_authority else [])
+    records = answers
+    if keep_authority and authority:
+        check_names(message, authority)
+        records = answers + authority
     end = after_authority if keep_authority else after_answers
     negative_ttl = None
     if not found and soa is not None:
@@ -185,7 +189,7 @@ def _ttl(ttl: int) -> int:
 def _read_opt(message: bytes, at: int, count: int) -> tuple[int | None, str, int]:
     """Return (extended error, its text, upper bits of the rcode) of the OPT among the additional records."""
     for _ in range(count):
-        _, at = wire.read_name(message, at)
+        at = wire.skip_name(message, at)
         rtype, _, ttl, size = _RR.unpack_from(message, at)
         at += 10
         if at + size > len(message):
@@ -209,13 +213,16 @@ def _follow(message: bytes, question: Question, answers: list[Record]) -> tuple[
     plain = (question.qname, question.qtype, question.qclass)
     if answers and all(r[:3] == plain for r in answers):
         return (question.qname,), answers
-    aliases: dict[bytes, bytes] = {}
+    aliases: dict[bytes, Record] = {}
     for r in answers:
         if r.rtype == wire.CNAME and r.rclass == question.qclass and r.name not in aliases:
-            aliases[r.name] = wire.read_name(message, r.at)[0].lower()
+            aliases[r.name] = r
     chain = [question.qname]
     if question.qtype not in (wire.CNAME, wire.ANY):
-        while (target := aliases.get(chain[-1])) is not None and target not in chain:
+        while (alias := aliases.get(chain[-1])) is not None:
+            target = wire.read_name(message, alias.at)[0].lower()
+            if target in chain:
+                break
             if len(chain) == MAX_CHAIN:
                 raise WireError("a chain of too many CNAMEs")
             chain.append(target)
@@ -263,9 +270,14 @@ def _rebuilt(
     ede_text: str,
 ) -> Answer:
     rrs = []
+    room = 0xFFFF
     for r in kept:
         ttl = min(_ttl(r.ttl), cap)
-        rrs.append((r.name, r.rtype, r.rclass, max(ttl, floor) if ttl else 0, plain_rdata(message, r)))
+        rdata = plain_rdata(message, r)
+        room -= len(rdata)
+        if room < 0:
+            raise WireError("too long without its compression")
+        rrs.append((r.name, r.rtype, r.rclass, max(ttl, floor) if ttl else 0, rdata))
     answer = make_answer(question, rcode, rrs)
     answer.names = chain
     answer.keep = (answer.ttl or 0) if any(r.rtype == question.qtype for r in kept) else 0

@@ -11,6 +11,8 @@ from dnsnb.errors import WireError
 
 _RR = struct.Struct("!HHIH")
 _COUNTS = struct.Struct("!HHHH")
+MAX_NAMES = 8_192  # octets of all the names that a message's pointers lead to
+MAX_TEXT = 65_535  # octets of data that are shown
 
 
 class Body(Protocol):
@@ -35,8 +37,12 @@ class Record(NamedTuple):
 
 
 def read_records(message: bytes, at: int, count: int) -> tuple[list[Record], int]:
-    """Return `count` records from an offset on, and the offset behind them; raises WireError or struct.error."""
+    """Return `count` records from an offset on, and the offset behind them; raises WireError or struct.error.
+
+    Pointers to ever other places of long names are refused: each would be read anew.
+    """
     records: list[Record] = []
+    room = MAX_NAMES
     names: dict[int, bytes] = {}  # most owners are pointers to a name that was read before
     unpack, length = _RR.unpack_from, len(message)
     for _ in range(count):
@@ -46,6 +52,9 @@ def read_records(message: bytes, at: int, count: int) -> tuple[list[Record], int
             name = names.get(pointer)
             if name is None:
                 name = names[pointer] = wire.read_name(message, at)[0].lower()
+                room -= len(name)
+                if room < 0:
+                    raise WireError("names that are too long without their compression")
             at += 2
         else:
             name, at = wire.read_name(message, at)
@@ -67,6 +76,45 @@ def sections(answer: Body) -> tuple[bytes, list[Record], list[Record]]:
     answers, at = read_records(message, 12 + len(answer.qname) + 4, answer.ancount)
     authority, _ = read_records(message, at, answer.nscount)
     return message, answers, authority
+
+
+def check_names(message: bytes, records: list[Record]) -> None:
+    """Raise WireError where data that names are in can't be read: it is not to be passed on."""
+    known: dict[int, int] = {}  # where pointers lead -> the length of the name there, which is looked at once
+    room = MAX_NAMES
+
+    def behind(at: int) -> int:
+        nonlocal room
+        start = at
+        while (label := message[at]) and label < 0xC0:
+            if label > 63:
+                raise WireError("a label of a type that is not in use")
+            at += label + 1
+        size, end = at + 1 - start, at + 1
+        if label:
+            pointer, end = (label & 0x3F) << 8 | message[at + 1], at + 2
+            if pointer not in known:
+                known[pointer] = len(wire.read_name(message, at)[0])
+                room -= known[pointer]
+            size += known[pointer] - 1
+        if size > 255 or room < 0:
+            raise WireError("a name that is too long without its compression")
+        return end
+
+    try:
+        for r in records:
+            if r.rtype in _NAME_FIRST:
+                end = behind(r.at)
+            elif r.rtype == wire.MX:
+                end = behind(r.at + 2)
+            elif r.rtype == wire.SOA:
+                end = behind(behind(r.at)) + 20
+            else:
+                continue
+            if end != r.end:
+                raise WireError("a name that ends elsewhere than its record's data")
+    except IndexError:
+        raise WireError("a name is cut off") from None
 
 
 _NAME_FIRST = frozenset({wire.NS, 3, 4, wire.CNAME, 7, 8, 9, wire.PTR, wire.DNAME})
@@ -93,7 +141,14 @@ def answer_texts(answer: Body) -> list[str]:
         message, records, _ = sections(answer)
     except (WireError, struct.error, IndexError):
         return []
-    return [rdata_text(r.rtype, plain_rdata_or_raw(message, r)) for r in records]
+    texts, room = [], MAX_TEXT
+    for r in records:
+        rdata = plain_rdata_or_raw(message, r)
+        room -= len(rdata)
+        if room < 0:  # names that grow a hundredfold without their compression
+            break
+        texts.append(rdata_text(r.rtype, rdata))
+    return texts
 
 
 def plain_rdata_or_raw(message: bytes, r: Record) -> bytes:

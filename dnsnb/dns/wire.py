@@ -48,6 +48,7 @@ MAX_RECORDS_IN_QUERY = 2  # an OPT, and a TSIG that we don't check
 MAX_OPTIONS = 32
 MAX_PLAIN_OPTS = 256
 MAX_TAILS = 8192
+MAX_POINTERS = 20  # in a name; encoders make one, or one for each name that it is below
 #: Flags and counts of what nearly everybody asks: RD, perhaps AD and CD, one question, perhaps an OPT.
 _PLAIN_HEADS = frozenset(b"\1" + bytes((low, 0, 1, 0, 0, 0, 0, 0, n)) for low in (0, 16, 32, 48) for n in (0, 1))
 _new = tuple.__new__  # a named tuple's own constructor costs three times as much
@@ -140,7 +141,7 @@ def read_query(wire: bytes, *, plain: bool = True) -> Query:
         rest = end
         for _ in range(arcount):
             root = wire[rest] == 0
-            rest = _skip_name(wire, rest)
+            rest = skip_name(wire, rest)
             rtype, size, ttl, rdlength = _RR.unpack_from(wire, rest)
             rest += 10
             if rest + rdlength > length:
@@ -215,7 +216,8 @@ def _read_options(wire: bytes, at: int, length: int) -> tuple[tuple[int, bytes],
     return tuple(found)
 
 
-def _skip_name(wire: bytes, at: int) -> int:
+def skip_name(wire: bytes, at: int) -> int:
+    """Return the offset behind a name, wherever it leads; raises WireError or IndexError."""
     while True:
         label = wire[at]
         if label == 0:
@@ -232,12 +234,14 @@ def _skip_name(wire: bytes, at: int) -> int:
 def read_name(wire: bytes, at: int) -> tuple[bytes, int]:
     """Return the name at an offset, uncompressed, in its own case, and the offset behind it.
 
-    Pointers must point backwards, so a loop can't be (RFC 9267 2); raises WireError.
+    Pointers must point backwards, so a loop can't be (RFC 9267 2), and be few: a chain costs every reader of its end
+    (CVE-2024-8508). Raises WireError.
     """
     labels: list[bytes] = []
     total = 1
     behind = -1
     limit = at
+    hops = 0
     try:
         while True:
             label = wire[at]
@@ -251,6 +255,9 @@ def read_name(wire: bytes, at: int) -> tuple[bytes, int]:
                     behind = at + 2
                 if target >= limit or target < 12:
                     raise WireError("a compression pointer does not point backwards")
+                hops += 1
+                if hops > MAX_POINTERS:
+                    raise WireError("a name of too many compression pointers")
                 at = limit = target
                 continue
             if label > 63:

@@ -7,7 +7,18 @@ from typing import Any
 import dnslib
 import pytest
 from dnslib import QTYPE, RCODE, RR
-from engine_room import Room, ScriptedUpstream, add_soa, addresses, ede, failing, nxdomain, question, texts
+from engine_room import (
+    Room,
+    ScriptedUpstream,
+    add_soa,
+    addresses,
+    ede,
+    failing,
+    nxdomain,
+    question,
+    reply_to,
+    texts,
+)  # fmt: skip
 
 from dnsnb.dns import wire
 from dnsnb.dns.blocking import BlockAnswer
@@ -133,6 +144,22 @@ def test_nxdomain_says_nothing_of_what_has_upstreams_of_its_own() -> None:
         assert texts(room.ask(name)) == ["192.0.2.7"], name
     assert explain(room.policy, parse_question("x.other.lan", "A"), engine=room.engine).decided == "cache"
     assert explain(room.policy, parse_question("x.home.lan", "A"), engine=room.engine).decided == ""
+
+
+def test_what_cant_be_read_reaches_nobody() -> None:
+    def astray(query: Any) -> bytes:
+        data = b"\0\1\xc0\xff"  # MX: its name leads forward
+        return (
+            bytes(reply_to(query).pack())[:6]
+            + b"\0\1"
+            + bytes(reply_to(query).pack())[8:]
+            + (b"\xc0\x0c\0\x0f\0\1\0\0\0\x3c" + len(data).to_bytes(2) + data)
+        )
+
+    room = Room(astray)
+    room.policy.local.replace([Record("alias.lan", "CNAME", "mail.test")])
+    for name in ("mail.test", "alias.lan"):
+        assert room.ask(name, "MX").header.rcode == RCODE.SERVFAIL, name
 
 
 def test_no_data_is_kept_a_type_at_a_time() -> None:

@@ -94,6 +94,33 @@ COSTLY = {
     + ASKED
     + b"".join(b"\xc0\x0c\0\5\0\1\0\0\0\x3c\0\2\xc0\x0c" for _ in range(3000)),
 }
+
+
+def led_astray(inside: bytes, step: int, first: int, rtype: int, data: bool) -> bytes:
+    """An answer whose records' owners (or `data`) point to ever other places inside of its first record."""
+    octets = bytearray(b"\xc0\x0c\0\x10\0\1\0\0\0\x3c" + len(inside).to_bytes(2) + inside)
+    start = 12 + len(ASKED) + 12
+    places = [at for at in range(start + first, start + len(inside), step) if at < 0x4000]
+    count = 1
+    while count < 2400:
+        pointer = (0xC000 | places[-1 - count % len(places)]).to_bytes(2)
+        octets += (b"\xc0\x0c" if data else pointer) + rtype.to_bytes(2) + b"\0\1\0\0\0\x3c\0\2" + pointer
+        count += 1
+    return HEADER + struct.pack("!HHH", count, 0, 0) + ASKED + bytes(octets)
+
+
+CHAIN = (
+    b"\1x\0"
+    + struct.pack("!H", 0xC000 | (12 + len(ASKED) + 12))
+    + b"".join(struct.pack("!H", 0xC000 | (12 + len(ASKED) + 12 + 3 + 2 * n)) for n in range(4000))
+)  # each pointer leads to the one before
+LABELS = (b"\1x" * 126 + b"\0") * 60
+COSTLY |= {
+    "owners at the ends of a chain of pointers": led_astray(CHAIN, 2, 3, 16, data=False),
+    "aliases at the ends of a chain of pointers": led_astray(CHAIN, 2, 3, 5, data=True),
+    "owners of 126 labels": led_astray(LABELS, 2, 0, 2, data=False),
+    "names of 126 labels in the data": led_astray(LABELS, 2, 0, 2, data=True),
+}
 QUERY = bytes.fromhex("123401000001000000000001") + QUESTION.qname + b"\0\1\0\1"
 COSTLY_QUERIES = {
     "1,025 NSID options": QUERY + b"\0\0\x29\x04\xd0\0\0\0\0" + (4 * 1025).to_bytes(2) + b"\0\3\0\0" * 1025,
@@ -123,3 +150,28 @@ def test_costly_queries_cost_little(name: str) -> None:
 @pytest.mark.parametrize("name", COSTLY)
 def test_costly_answers_cost_little(name: str) -> None:
     assert quickest(read_answer, COSTLY[name], QUESTION) < 10
+
+
+BAD = b"\xc0\xff"  # leads forward, to nothing
+
+
+@pytest.mark.parametrize(
+    ("rtype", "data"),
+    [(2, BAD), (5, BAD), (12, BAD), (12, b"\1x\0more"), (15, b"\0\1" + BAD), (15, b"\0"), (6, BAD * 2 + bytes(20)),
+     (6, b"\1a\0\1b\0" + bytes(19)), (39, b"\x50" + bytes(80)), (2, (b"\x3f" + b"a" * 63) * 4 + b"\xc0\x0c")],
+)  # fmt: skip
+@pytest.mark.parametrize("negative", [False, True])
+def test_names_that_cant_be_read_are_not_passed_on(rtype: int, data: bytes, negative: bool) -> None:
+    counts = struct.pack("!HHH", not negative, negative, 0)
+    record = b"\xc0\x0c" + struct.pack("!HHIH", rtype, 1, 60, len(data)) + data
+    message = HEADER + counts + QUESTION.qname + struct.pack("!HH", rtype, 1) + record
+    with pytest.raises(WireError):
+        read_answer(message, QUESTION._replace(qtype=rtype))
+
+
+def test_many_names_of_one_domain_are_read() -> None:
+    """A pointer record for each of 1,500 sites: what they share is looked at once."""
+    hosts = b"".join(b"\xc0\x0c\0\x0c\0\1\0\0\0\x3c\0\x0b\x08site%04d\xc0\x0c" % n for n in range(1500))
+    message = HEADER + struct.pack("!HHH", 1500, 0, 0) + QUESTION.qname + b"\0\x0c\0\1" + hosts
+    answer = read_answer(message, QUESTION._replace(qtype=12))
+    assert answer.texts()[1499].startswith("site1499.")
