@@ -139,7 +139,7 @@ class Engine:
         now = self.clock()
         if alias is not None:
             asked = Asked(parsed, client, transport, now, self.wall(), reply, verdict, alias)
-            self.forwarder.ask(alias.target, (self._got_alias, asked))
+            self.forwarder.ask(alias.target, (self._got_alias, asked), now)
             return
         question = parsed.question
         if known and self._held(question, now) is not None:
@@ -148,7 +148,7 @@ class Engine:
             self.forwarder.later(STALE_WAIT, lambda: self._stale(asked, once))
         else:
             asked = _new(Asked, (parsed, client, transport, now, self.wall(), reply, verdict, None, stamp))
-        self.forwarder.ask(question, (self._got, asked))
+        self.forwarder.ask(question, (self._got, asked), now)
 
     def _leave(self, message: bytes, seen: Seen) -> None:
         """Keep what was decided for `ask`, which comes next: it holds the message, so its identity stays its own."""
@@ -271,7 +271,7 @@ class Engine:
         asked = entry.hits >= PREFETCH_HITS and rcode != wire.SERVFAIL
         if asked and now > entry.ripe() and self.options.prefetch and not entry.refreshing:
             entry.refreshing = True
-            self.forwarder.ask(query.question, None)
+            self.forwarder.ask(query.question, None, now)
         failed = rcode != wire.NOERROR and rcode != wire.NXDOMAIN
         age = int(now - entry.stored)
         ede = EDE_CACHED_ERROR if failed and answer.ede is None else None
@@ -300,9 +300,8 @@ class Engine:
 
     # --- from upstreams ---
 
-    def _keep(self, question: Question, result: Result) -> None:
+    def _keep(self, question: Question, result: Result, now: float) -> None:
         """Put what an upstream said into the cache; failures too, for a moment (RFC 9520 3.2)."""
-        now = self.clock()
         answer = result.answer
         if answer is not None and answer.rcode in _SAID:
             self._kept = self.cache.put(question, answer, now)
@@ -321,13 +320,12 @@ class Engine:
         failure.upstream = result.upstream
         self.cache.put(question, failure, now)
 
-    def _got(self, asked: Asked, result: Result) -> None:
+    def _got(self, asked: Asked, result: Result, now: float) -> None:
         """Answer one waiter."""
         self.replies.key = b""
         query, client, transport, began, arrived, send, verdict, _, stamp = asked
         answer, upstream, _, _ = result
         status = "forwarded"
-        now = self.clock()
         if answer is None or answer.rcode not in _SAID:
             held = self._held(query.question, now)
             if held is not None:
@@ -349,11 +347,11 @@ class Engine:
         self.journal.record((arrived, client, transport, record, (now - began) * 1000, answer.ttl))
         send(reply)
 
-    def _got_alias(self, asked: Asked, result: Result) -> None:
+    def _got_alias(self, asked: Asked, result: Result, now: float) -> None:
         self.replies.key = b""
         alias = asked.alias
         assert alias is not None
-        now, rest, age = self.clock(), result.answer, 0
+        rest, age = result.answer, 0
         if rest is None or rest.rcode not in (wire.NOERROR, wire.NXDOMAIN):
             held = self._held(alias.target, now)
             rest, age = (held.answer, int(now - held.stored)) if held is not None else (None, 0)

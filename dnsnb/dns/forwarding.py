@@ -42,8 +42,8 @@ class Result(NamedTuple):
     why: str
 
 
-#: who waits for a question: called as got(about, result)
-Waiter = tuple[Callable[[Any, Result], None], Any]
+#: who waits for a question: called as got(about, result, now)
+Waiter = tuple[Callable[[Any, Result, float], None], Any]
 
 
 class Pending:
@@ -114,7 +114,7 @@ class Forwarder:
         self._ticking = False
         self._turn = random.randrange(1 << 16)
 
-    def ask(self, question: Question, waiter: Waiter | None) -> None:
+    def ask(self, question: Question, waiter: Waiter | None, now: float) -> None:
         """Have a question answered; the waiter is called exactly once, before the deadline. None only refreshes."""
         pending = self.pending.get(question)
         if pending is not None:
@@ -124,13 +124,12 @@ class Forwarder:
                 pending.waiters.append(waiter)
             else:
                 self.overflowed += 1
-                waiter[0](waiter[1], Result(None, None, EDE_OTHER, "too many askers wait for this name"))
+                waiter[0](waiter[1], Result(None, None, EDE_OTHER, "too many askers wait for this name"), now)
             return
         if len(self.pending) >= MAX_PENDING:
             self.overflowed += 1
             oldest = next(iter(self.pending.values()))
-            self._finish(oldest, Result(None, None, EDE_OTHER, "too many questions in flight"))
-        now = self.clock()
+            self._finish(oldest, Result(None, None, EDE_OTHER, "too many questions in flight"), now)
         self._turn += 1
         targets: Sequence[Target] = self.targets_for(question) if self.routes or self.views else self.targets
         if len(targets) > 1:
@@ -144,7 +143,7 @@ class Forwarder:
             self._send(pending, target, now)
             return
         if not targets:
-            self._finish(pending, Result(None, None, EDE_UNREACHABLE, "no upstream is set"))
+            self._finish(pending, Result(None, None, EDE_UNREACHABLE, "no upstream is set"), now)
             return
         if self.strategy == "parallel":
             for target in targets[:4]:
@@ -177,7 +176,7 @@ class Forwarder:
         fresh = [t for t in targets if t.name not in pending.tried]
         usable = [t for t in targets if t.name not in pending.refused]
         if not fresh and not usable:
-            self._finish(pending, pending.failing or Result(None, None, EDE_NETWORK, "no upstream can be reached"))
+            self._finish(pending, pending.failing or Result(None, None, EDE_NETWORK, "no upstream can be reached"), now)
             return
         target = fresh[0] if fresh else usable[pending.attempts % len(usable)]
         pending.attempts += 1
@@ -241,7 +240,7 @@ class Forwarder:
             if not pending.done and self._others(pending):
                 self._try_next(pending, now)
             elif not pending.done:
-                self._finish(pending, pending.failing or Result(None, target.name, EDE_NETWORK, why))
+                self._finish(pending, pending.failing or Result(None, target.name, EDE_NETWORK, why), now)
             return
         question = pending.question
         answer = read_addresses(message, question, **self.limits) if self.fast_paths else None
@@ -264,7 +263,7 @@ class Forwarder:
         if answer.rcode == wire.NOERROR or answer.rcode == wire.NXDOMAIN:
             if pending.bare and target.name in pending.bare:
                 target.plain_until = now + PLAIN
-            self._finish(pending, _new(Result, (answer, target.name, answer.ede, "")))
+            self._finish(pending, _new(Result, (answer, target.name, answer.ede, "")), now)
             return
         pending.failing = Result(
             answer, target.name, answer.ede, f"{target.name} answered {wire.rcode_text(answer.rcode)}"
@@ -273,7 +272,7 @@ class Forwarder:
         if self._others(pending):
             self._try_next(pending, now)
         else:
-            self._finish(pending, pending.failing)
+            self._finish(pending, pending.failing, now)
 
     def health(self, changed: bool, target: Target) -> bool:
         """Tell of a change of state; returns `changed`."""
@@ -311,28 +310,28 @@ class Forwarder:
     def _late(self, pending: Pending, now: float) -> None:
         """Nothing came in time: try once more, or end it."""
         if now >= pending.deadline:
-            self._finish(pending, pending.failing or Result(None, None, EDE_UNREACHABLE, "no upstream answered"))
+            self._finish(pending, pending.failing or Result(None, None, EDE_UNREACHABLE, "no upstream answered"), now)
             return
         for target in pending.targets:
             if target.name in pending.tried and target.name not in pending.refused:
                 self.health(target.failed(now), target)
         self._try_next(pending, now)
 
-    def _finish(self, pending: Pending, result: Result) -> None:
+    def _finish(self, pending: Pending, result: Result, now: float) -> None:
         pending.done = True
         question = pending.question
         other = self.pending.pop(question, pending)
         if other is not pending:  # asked anew meanwhile
             self.pending[question] = other
         waiters, pending.waiters = pending.waiters, []
-        self.on_result(question, result)
+        self.on_result(question, result, now)
         for got, about in waiters:
-            got(about, result)
+            got(about, result, now)
 
-    def on_result(self, question: Question, result: Result) -> None:
+    def on_result(self, question: Question, result: Result, now: float) -> None:
         """Hear of every result once, before its waiters; the engine puts it into the cache here."""
 
     def abandon(self, why: str) -> None:
         """End everything in flight, as a stop does: every waiter gets its SERVFAIL."""
         for pending in list(self.pending.values()):
-            self._finish(pending, Result(None, None, EDE_OTHER, why))
+            self._finish(pending, Result(None, None, EDE_OTHER, why), self.clock())
