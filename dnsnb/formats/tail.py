@@ -29,7 +29,6 @@ class Tail:
         self.refused = ""
         self._unseen = 0
         self._before = b""  # the octets before `at`, as they were read
-        self._changed = 0
 
     def close(self) -> None:
         self._file.close()
@@ -38,18 +37,20 @@ class Tail:
         return os.fstat(self._file.fileno()).st_size
 
     def read(self, size: int) -> bytes:
-        """Return what comes next."""
-        piece = self._file.read(size) or b""
-        self.at += len(piece)
-        self._before = (self._before + piece[-REMEMBERED:])[-REMEMBERED:]
-        return piece
+        """Return what comes next; nothing where the file was rewritten, even since `rewritten` was asked."""
+        known = len(self._before)
+        there = os.pread(self._file.fileno(), known + size, self.at - known)
+        if there[:known] != self._before:
+            return b""
+        self.at += len(there) - known
+        self._before = there[-REMEMBERED:]
+        return there[known:]
 
     def seek(self, at: int) -> None:
         """Go to a place."""
         self.at = at
         start = max(0, at - REMEMBERED)
         self._before = os.pread(self._file.fileno(), at - start, start)
-        self._file.seek(at)
 
     def to_last_line(self) -> None:
         """Go to the end, but not into a line: one that is not complete is still to come."""
@@ -60,13 +61,9 @@ class Tail:
 
     def rewritten(self) -> bool:
         """Whether the file is no more what was read: shorter, or other octets where we are (truncated, and grown
-        since)."""
-        there = os.fstat(self._file.fileno())
-        changed, self._changed = there.st_mtime_ns != self._changed, there.st_mtime_ns
-        if there.st_size < self.at:
-            return True
-        start = self.at - len(self._before)
-        return changed and os.pread(self._file.fileno(), len(self._before), start) != self._before
+        since; its time does not tell: two changes within a tick of the clock have the same)."""
+        known = len(self._before)
+        return self.size() < self.at or os.pread(self._file.fileno(), known, self.at - known) != self._before
 
     def successor(self) -> Tail | None:
         """Return the start of the file that follows this one: the next older rotated one, at last the one that has the
