@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from html import escape
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from dnsnb.analysis.svg import Chart, bars, lines, paired, raster, sankey, stacked
+from dnsnb.analysis.wording import printable
 
 
 class Result(pd.DataFrame):
@@ -56,8 +58,19 @@ class Result(pd.DataFrame):
         """Draw it as SVG, with nothing but the standard library."""
         return _svg(self.drawn(), width)
 
+    def __repr__(self) -> str:
+        """Every column, beside each other as far as the terminal goes, the rest below; nothing moves the cursor."""
+        plain = pd.DataFrame(self)
+        times = plain.select_dtypes(["datetimetz"]).columns
+        plain = plain.assign(**{str(name): plain[name].dt.strftime("%Y-%m-%d %H:%M:%S") for name in times})
+        width = shutil.get_terminal_size(fallback=(100, 24)).columns
+        with pd.option_context("display.max_columns", None, "display.width", width, "display.max_colwidth", 90):
+            table = repr(plain) if len(plain) else ""
+        return "\n".join(map(printable, f"{self.read_as}\n{table}".strip("\n").split("\n")))
+
     def _repr_html_(self) -> str:
-        table = pd.DataFrame(self)._repr_html_() or ""  # type: ignore[operator]
+        with pd.option_context("display.max_columns", None, "display.max_colwidth", 200):
+            table = pd.DataFrame(self)._repr_html_() or ""  # type: ignore[operator]
         note = f'<div style="opacity:.75;font-size:90%">{escape(self.read_as)}</div>' if self.read_as else ""
         return f"{note}{table}"
 

@@ -48,6 +48,21 @@ def test_a_calm_day_is_calm_and_what_cannot_run_is_named() -> None:
         analysis.hunt(calm[["qname"]])
 
 
+def test_printed_it_shows_every_column_and_moves_no_cursor(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    found = analysis.hunt(simulate.hunt(seed=3, hours=8, clients=12))
+    shown = repr(found)
+    assert shown.startswith(found.read_as)
+    assert all(column in shown for column in found.columns)
+    assert all(
+        text in shown for text in (found["evidence"].iloc[0][:60], f"{found['first'].iloc[0]:%Y-%m-%d %H:%M:%S}")
+    )
+    named = analysis.top(pd.DataFrame({"qname": ["a.test"], "list": ["ads\x1b[2J"]}), "list")
+    assert "ads" in repr(named)
+    assert "\x1b" not in repr(named)
+    assert "Empty" not in repr(analysis.top(pd.DataFrame({"qname": []}, dtype="str"), "qname"))
+
+
 def test_what_many_do_alike_is_one_row_and_ignored_is_ignored() -> None:
     infected = [simulate.Beacon(client, "in.update-check.example", 120) for client in list(simulate.CLIENTS)[:5]]
     day = simulate.frame(2, 1.5, 0.02, threats=False, infected=infected)
