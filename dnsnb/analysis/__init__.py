@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
+
 from dnsnb.analysis.beacons import beacons
 from dnsnb.analysis.bursts import bursts
 from dnsnb.analysis.bypass import bypass
@@ -86,6 +88,21 @@ OF_A_FRAME = (
 
 #: those that give such a frame again, not a result; `frame.dns` has them too
 GIVE_A_FRAME = ("pseudonymise",)
+
+
+def meant(name: str) -> str:
+    """Return what somebody may have meant who wrote a name that no analysis has."""
+    every = (*OF_A_FRAME, *GIVE_A_FRAME)
+    inside = [one for one in every if globals()[one].__module__ == f"{__name__}.{name}"]  # nonexistent -> nxdomain
+    near = inside or get_close_matches(name, every, 3)
+    return f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(every)}"
+
+
+def __getattr__(name: str) -> object:
+    if name.startswith("_"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    raise AttributeError(f"dnsnb.analysis has no {name!r}; {meant(name)}")
+
 
 __all__ = [
     "GIVE_A_FRAME",

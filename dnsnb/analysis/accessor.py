@@ -25,8 +25,7 @@ class DnsAccessor:
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         if name not in _METHODS:
-            known = ", ".join(_METHODS)
-            raise AttributeError(f"frame.dns has no analysis {name!r}; there are {known}")
+            raise AttributeError(f"frame.dns has no analysis {name!r}; {analysis.meant(name)}")
         function = getattr(analysis, name)
         return wraps(function)(partial(function, self._frame))
 

@@ -20,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from frame_kinds import KINDS, as_kind, plain, rich_table
 
 from dnsnb import analysis, schema
+from dnsnb.analysis.accessor import DnsAccessor
 from dnsnb.errors import DnsnbError, MissingColumnError
 
 #: what an analysis is given beside the frame, by the kind of frame; those of two frames get the first half as the other
@@ -157,3 +158,15 @@ def test_a_missing_column_is_named(name: str) -> None:
 @pytest.mark.parametrize("name", analysis.OF_A_FRAME)
 def test_every_analysis_shows_an_example(name: str) -> None:
     assert ">>> " in (getattr(analysis, name).__doc__ or ""), f"{name} has no example"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right"),
+    [("tunnel", "tunnels"), ("nonexistent", "nxdomain"), ("what_if", "replay"), ("zzz", "there are")],
+)
+def test_a_name_that_no_analysis_has_is_told_what_was_meant(wrong: str, right: str) -> None:
+    with pytest.raises(AttributeError, match=right):
+        getattr(DnsAccessor(pd.DataFrame({"qname": ["a.test"]})), wrong)
+    if wrong in ("tunnel", "zzz"):  # the others are modules of ours
+        with pytest.raises(AttributeError, match=right):
+            getattr(analysis, wrong)
