@@ -67,6 +67,19 @@ def rows(view: Locator) -> Locator:
     return view.get_by_role("grid").locator("tbody tr:not([hidden])")
 
 
+def copied(session: Session, view: Locator, page: Page, count: int) -> str:
+    """What "copy as pandas" copies, once it has and the session's own frame has all rows too."""
+    came = threading.Event()
+    watch = session.live.on_change(came.set)
+    while len(session.live) < count:
+        assert came.wait(10)
+        came.clear()
+    watch.close()
+    page.evaluate("navigator.clipboard.writeText('')")
+    view.get_by_role("button", name="copy as pandas").click()
+    return str(page.wait_for_function("navigator.clipboard.readText()").json_value())
+
+
 def open_pane(view: Locator, title: str) -> Locator:
     view.get_by_role("button", name=title, exact=True).click()
     return view.get_by_role("region", name=title, exact=True)
@@ -113,9 +126,7 @@ def test_rows_filters_and_the_expression(session: Session, view: Locator, page: 
     expect(chip).to_be_visible()
     # the other headers count what is left
     expect(view.get_by_role("region", name=re.compile("Domains"))).not_to_contain_text("example.org")
-    view.get_by_role("button", name="copy as pandas").click()
-    copied = page.evaluate("navigator.clipboard.readText()")
-    assert len(eval(copied, {"session": session})) == 2  # as a person would run it
+    assert len(eval(copied(session, view, page, 4), {"session": session})) == 2  # as a person would run it
     chip.click()
     expect(rows(view)).to_have_count(4)
     view.get_by_role("searchbox", name="Search the rows").fill("-ads type:a mail")
@@ -134,9 +145,7 @@ def test_fields_above_the_columns_filter(session: Session, view: Locator, page: 
     view.get_by_label("Filter type").fill("a")  # A, and not what has an A in it
     expect(rows(view)).to_have_count(1)
     expect(view.get_by_role("button", name='Remove the filter qtype in ["A"]')).to_be_visible()
-    view.get_by_role("button", name="copy as pandas").click()
-    copied = page.evaluate("navigator.clipboard.readText()")
-    assert eval(copied, {"session": session})["qname"].tolist() == ["mail.example.org"]
+    assert eval(copied(session, view, page, 4), {"session": session})["qname"].tolist() == ["mail.example.org"]
     view.get_by_label("Filter name").focus()
     page.keyboard.press("Escape")
     expect(rows(view)).to_have_count(4)
@@ -413,7 +422,7 @@ def test_both_themes_at_both_widths(session: Session, view: Locator, page: Page,
             for kept in ("time", "name", "status"):
                 expect(grid.get_by_role("columnheader", name=kept, exact=True)).to_be_visible()
             wide = "document.documentElement.scrollWidth <= document.documentElement.clientWidth"
-            assert page.evaluate(wide), f"too wide for {width}"
+            page.wait_for_function(wide)  # charts take their new width a frame later
             assert len(page.screenshot(path=tmp_path / f"{scheme}-{width}.png")) > 10_000
 
 
