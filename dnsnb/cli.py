@@ -174,7 +174,8 @@ async def serve(settings: Any, *, as_json: bool) -> int:
             ready = {"dns": server.dns_address, "http": server.http_url, "token": server.token}
             print(json.dumps(ready), flush=True)
         else:
-            print(f"DNS on {server.dns_address} (UDP and TCP), API and event stream on {server.http_url}", flush=True)
+            where = ", ".join([server.dns_address, *server.ports.also])
+            print(f"DNS on {where} (UDP and TCP), API and event stream on {server.http_url}", flush=True)
             if settings.token is None:
                 print(f"token: {server.token}", flush=True)
         await stop.wait()

@@ -66,11 +66,11 @@ class Settings(BaseModel):
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
     name: str = Field("default", min_length=1, max_length=60, description="what the server calls itself in the log")
-    dns: str = Field("127.0.0.1:0", description="HOST:PORT to answer DNS on; port 0 picks a free one")
+    dns: str = Field("127.0.0.1:0", description="HOST:PORT to answer DNS on, or several by commas; port 0: a free one")
     http: str = Field("127.0.0.1:0", description="HOST:PORT of the API and the event stream; port 0 picks a free one")
     http_hosts: Texts = Field((), description="host names, besides its address, that the API may be called by")
     tls_http: bool = Field(False, description="speak HTTPS on the API's port: page, stream, DNS over HTTPS")
-    tls_dns: str | None = Field(None, description="HOST:PORT to answer DNS over TLS on")
+    tls_dns: str | None = Field(None, description="HOST:PORT to answer DNS over TLS on, or several by commas")
     tls_cert: Path | None = Field(None, description="PEM file with the certificate chain; none: a self-made one")
     tls_key: Path | None = Field(None, description="PEM file with the private key")
     upstreams: Texts = Field((), description="who is asked, such as 1.1.1.1 or tls://…; none: the system's resolvers")

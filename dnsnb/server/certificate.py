@@ -126,7 +126,7 @@ def names_of(settings: Settings) -> list[str]:
     """Return names and addresses that a self-made certificate is for: the loopback's, this machine's, the settings'."""
     asked = [
         t.rpartition(":")[0].strip("[]").partition("%")[0]
-        for t in (settings.dns, settings.http, settings.tls_dns or "")
+        for t in f"{settings.dns},{settings.http},{settings.tls_dns or ''}".replace(" ", "").split(",")
     ]
     found = ["localhost", "127.0.0.1", "::1", socket.gethostname(), *settings.http_hosts, *asked]
     return list(dict.fromkeys(name for name in found if name not in ("", "0.0.0.0", "::")))

@@ -257,6 +257,7 @@ def _schemas() -> dict[str, Any]:
                 "running": BOOLEAN, "dns": TEXT, "http": TEXT, "started": COUNT, "allow_only": BOOLEAN,
                 "upstreams": {"type": "array", "items": {"type": "object", "required": ["name", "state"]}},
                 "block_mode": _one_of(*MODES), "error": {"type": ["string", "null"]}, "version": COUNT,
+                "dns_also": {"type": "array", "items": TEXT},
                 "tls_dns": {"type": ["string", "null"]}, "fingerprint": {"type": ["string", "null"]},
             },
         },

@@ -16,13 +16,17 @@ from dnsnb.server.listeners import StreamListener, UdpListener, bind, bind_pair,
 
 
 class DnsPorts:
-    """The listeners of an engine. Their addresses stay the same from the first opening on, also with port 0."""
+    """The listeners of an engine. Their addresses stay the same from the first opening on, also with port 0.
+
+    `dns` is the first that DNS is answered on, `also` the others; `tls` those of TLS, separated by commas.
+    """
 
     def __init__(self, engine: Engine, settings: Settings, tls: ssl.SSLContext | None = None) -> None:
         self.engine = engine
         self.settings = settings
         self.context = tls
         self.dns = ""
+        self.also: list[str] = []
         self.tls: str | None = None
         self.is_open = False
         self._listeners: list[UdpListener | StreamListener] = []
@@ -33,13 +37,16 @@ class DnsPorts:
         opened: list[UdpListener | StreamListener] = []
         try:
             _check_access(settings)
-            udp, tcp = bind_pair(*parse_address(self.dns or settings.dns, "dns"), "dns")
-            opened += [UdpListener(self.engine, udp, batches=settings.fast_paths), StreamListener(self.engine, tcp)]
-            dns, tls = _address(udp), None
+            dns, tls = [], []
+            for where in split_addresses(",".join([self.dns, *self.also]) or settings.dns, "dns"):
+                udp, tcp = bind_pair(*where, "dns")
+                opened += [UdpListener(self.engine, udp, batches=settings.fast_paths), StreamListener(self.engine, tcp)]
+                dns.append(_address(udp))
             if settings.tls_dns is not None:
-                sock = bind(socket.SOCK_STREAM, *parse_address(self.tls or settings.tls_dns, "tls_dns"), "tls_dns")
-                opened.append(StreamListener(self.engine, sock, tls=self.context))
-                tls = _address(sock)
+                for where in split_addresses(self.tls or settings.tls_dns, "tls_dns"):
+                    sock = bind(socket.SOCK_STREAM, *where, "tls_dns")
+                    opened.append(StreamListener(self.engine, sock, tls=self.context))
+                    tls.append(_address(sock))
             for listener in opened:
                 if isinstance(listener, StreamListener):
                     await listener.start()
@@ -47,7 +54,9 @@ class DnsPorts:
             for listener in opened:
                 listener.close()
             raise
-        self._listeners, self.dns, self.tls, self.is_open = opened, dns, tls, True
+        self._listeners, self.is_open = opened, True
+        self.dns, *self.also = dns
+        self.tls = ",".join(tls) or None
 
     def close(self) -> None:
         """Stop listening; closing twice is fine."""
@@ -55,6 +64,11 @@ class DnsPorts:
         for listener in self._listeners:
             listener.close()
         self._listeners = []
+
+
+def split_addresses(text: str, setting: str) -> list[tuple[str, int]]:
+    """Return (host, port) of each of some addresses separated by commas; raises SettingError."""
+    return [parse_address(part, setting) for part in text.split(",")]
 
 
 def open_http_socket(settings: Settings) -> tuple[socket.socket, str]:
@@ -97,7 +111,8 @@ def _check_access(settings: Settings) -> None:
     if "allow_clients" in settings.model_fields_set:
         return
     for key, text in (("dns", settings.dns), ("tls_dns", settings.tls_dns)):
-        if text is not None and not ipaddress.ip_address(parse_address(text, key)[0].partition("%")[0]).is_loopback:
+        hosts = [] if text is None else [host.partition("%")[0] for host, _ in split_addresses(text, key)]
+        if not all(ipaddress.ip_address(host).is_loopback for host in hosts):
             why = (
                 "would be reached from other machines, whom nothing lets ask; set allow_clients, such as 192.168.0.0/16"
             )

@@ -283,6 +283,7 @@ class Server:
         return {
             "running": self.running,
             "dns": self.dns_address,
+            "dns_also": self.ports.also,
             "tls_dns": self.ports.tls,
             "http": self.http_url,
             "fingerprint": self.certificate.fingerprint if self.certificate is not None else None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 import subprocess
 from pathlib import Path
@@ -68,3 +69,37 @@ async def test_a_wrong_certificate_is_named_and_closes_what_was_open(start_api: 
         async with start_api(tls_dns="127.0.0.1:0", tls_cert=str(bad), tls_key=str(bad)):
             pass
     assert error.value.setting == "tls_cert"
+
+
+async def test_dns_on_several_addresses_at_once(start_api: Any) -> None:
+    query = b"\0\7\1\0\0\1\0\0\0\0\0\0\3ads\7example\3com\0\0\1\0\1"
+    async with start_api(dns="127.0.0.1:0, [::1]:0", blacklist=["ads.example.com"]) as api:
+        told = api.server.status()
+        where = [told["dns"], *told["dns_also"]]
+        assert [text.rpartition(":")[0] for text in where] == ["127.0.0.1", "[::1]"]
+        for _ in range(2):
+            for text in where:
+                host, _, port = text.rpartition(":")
+                reader, writer = await asyncio.open_connection(host.strip("[]"), int(port))
+                writer.write(len(query).to_bytes(2) + query)
+                assert (await reader.readexactly(int.from_bytes(await reader.readexactly(2))))[-4:] == bytes(4)
+                writer.close()
+                family = socket.AF_INET6 if host.startswith("[") else socket.AF_INET
+                with socket.socket(family, socket.SOCK_DGRAM) as udp:
+                    udp.setblocking(False)
+                    udp.connect((host.strip("[]"), int(port)))
+                    await asyncio.get_running_loop().sock_sendall(udp, query)
+                    async with asyncio.timeout(10):
+                        assert (await asyncio.get_running_loop().sock_recv(udp, 4096))[-4:] == bytes(4)
+            await api.server.stop_dns()
+            await api.server.start_dns()
+            assert api.server.status()["dns_also"] == told["dns_also"]
+
+
+@pytest.mark.parametrize("second", ["", "here", "0.0.0.0:0", "127.0.0.9:{taken}"])
+async def test_a_wrong_one_of_several_addresses_leaves_none_open(start_api: Any, second: str) -> None:
+    with socket.create_server(("127.0.0.9", 0)) as taken:
+        with pytest.raises(SettingError) as error:
+            async with start_api(dns="127.0.0.1:0," + second.format(taken=taken.getsockname()[1])):
+                raise AssertionError("it must not open")
+        assert error.value.setting == "dns"
