@@ -101,7 +101,8 @@ def _judged(groups: pd.DataFrame, step: int, params: dict[str, Any]) -> Result:
     for name in ("client", "example"):
         best[name] = best[name].astype("str")
     best["client"] = best["client"].where(best["client"] != "", None)
-    read_as = f"{clients} clients ask for one unregistered domain after another; nx_domains in each {params['every']}"
+    many = "1 client asks" if clients == 1 else f"{clients} clients ask"
+    read_as = f"{many} for one unregistered domain after another; nx_domains in each {params['every']}"
     chart = {"kind": "bars", "name": ["client", "window"], "value": "nx_domains"}
     return result(best[list(COLUMNS)], "dga_behaviour", read_as, chart, **params)
 

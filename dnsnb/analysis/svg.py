@@ -46,7 +46,7 @@ class Chart:
 def bars(names: Sequence[str], values: Sequence[float], *, title: str = "", width: int = 640) -> Chart:
     """Return horizontal bars, each with its name and value."""
     row, top = 20, 26 if title else 6
-    left = min(0.42 * width, 12 + 6.6 * max((min(len(n), 44) for n in names), default=0))
+    left = _room(names, width)
     most = max((v for v in values if math.isfinite(v)), default=0) or 1
     height = top + row * max(len(names), 1) + 6
     parts = []
@@ -75,7 +75,7 @@ def paired(
     """Return horizontal bars in groups: under each name one of each series, to be held against each other."""
     thick, top = 11, 46 if title else 28
     group = thick * len(series) + 9
-    left = min(0.42 * width, 12 + 6.6 * max((min(len(n), 44) for n in names), default=0))
+    left = _room(names, width)
     values = [v for row in series.values() for v in row if v is not None and math.isfinite(v)]
     most = max(values, default=0) or 1
     parts = [_legend(list(series), left, top - 10, width - left - 100)]
@@ -335,6 +335,12 @@ def _thinned(
 
 def _colour(name: str, index: int) -> str:
     return STATUS_COLOURS.get(name) or _SERIES[index % len(_SERIES)]
+
+
+def _room(names: Sequence[str], width: int) -> float:
+    """Return how much the names want to the left of the bars; capitals are wider than the rest."""
+    widest = max((sum(8.8 if c.isupper() else 6.6 for c in _cut(name)) for name in names), default=0.0)
+    return min(0.42 * width, 12 + widest)
 
 
 def _cut(text: str, most: int = 44) -> str:

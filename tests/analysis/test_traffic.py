@@ -274,3 +274,10 @@ def test_nobody_is_blamed_for_what_a_capture_misses() -> None:
     frame = schema.to_frame(schema.to_arrow(columns))
     assert analysis.latency(frame)["failed"].round(2).tolist() == [0.33]
     assert "upstream fails" not in str(analysis.summary(frame))
+
+
+def test_capitals_have_room_beside_the_bars() -> None:
+    frame = pd.DataFrame({"qtype": ["CNAME", "NSEC3PARAM", "WWWWW"]}, dtype="str")
+    svg = analysis.top(frame, "qtype").plot(backend="svg")._repr_html_()
+    places = [float(x) for x in re.findall(r'<text x="([\d.]+)" y="\d+" text-anchor="end">', svg)]
+    assert min(places) >= 8.8 * len("NSEC3PARAM") - 2.2
