@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -51,8 +52,10 @@ class Summary:
         return page(self)
 
     def save(self, path: str | PathLike[str]) -> Path:
-        """Write the page to a file, whole or not at all; returns its path."""
+        """Write the page to a file, whole or not at all; returns its path. Raises OSError that names it."""
         target = Path(path)
+        if not target.parent.is_dir():
+            raise FileNotFoundError(errno.ENOENT, "no such folder", str(target.parent))
         partial = target.with_name(f".{target.name}.partial")
         try:
             partial.write_text(self.html(), encoding="utf-8", errors="replace")

@@ -56,19 +56,24 @@ def read_log(
 
 def scan_log(
     source: Any,
+    format: str = "auto",  # noqa: A002 - as above
+    tz: Any = None,
+    year: int | None = None,
+    errors: str = "report",
+    rows: str = "queries",
+    template: str | None = None,
     *,
     cache: Any = None,
     progress: bool = True,
     memory_limit: str = "1GB",
     report: Any = None,
-    **settings: Any,
 ) -> Any:
     """Return any DNS log, also one larger than memory, as a lazy DuckDB relation with the columns of `read_log`.
 
     Parquet is read where it lies. Anything else is converted once, in a stream, to Parquet in the folder `cache`
     (default: the user's cache), with `etld1`, `name_length`, `name_labels` and `name_entropy` of each name; a bar shows
     how far it is. `memory_limit` is DuckDB's; beyond it, it spills. `report` may be an `ImportReport` to be filled.
-    Further settings are as for `read_log`.
+    The other settings are as for `read_log`.
 
     Needs the extra: ``pip install 'dnsnb[scan]'``; raises DnsnbError without it, else what `read_log` raises.
 
@@ -82,6 +87,7 @@ def scan_log(
     """
     from dnsnb.formats import scan
 
+    settings = {"format": format, "tz": tz, "year": year, "errors": errors, "rows": rows, "template": template}
     return scan.scan_log(source, cache=cache, progress=progress, memory_limit=memory_limit, report=report, **settings)
 
 

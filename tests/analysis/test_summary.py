@@ -173,6 +173,11 @@ def test_the_page_needs_nothing_from_anywhere(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 1
 
 
+def test_saving_nowhere_names_the_folder(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"no such folder: .*nowhere'$"):
+        summary(simulate.frame(hours=0.1)).save(tmp_path / "nowhere" / "day.html")
+
+
 def test_the_style_is_its_own() -> None:
     style = summary(small())._repr_html_().split("<style>")[1].split("</style>")[0]
     for selectors in re.findall(r"(?:^|[}{])\s*([^{}@]+)\{", style):

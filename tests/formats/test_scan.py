@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import inspect
 import subprocess
 import sys
 from pathlib import Path
@@ -54,6 +55,13 @@ def test_a_log_is_converted_once_until_it_changes(tmp_path: Path) -> None:
     log.write_bytes(log.read_bytes() + (DATA / "bind.log").read_bytes())
     assert scan_log(log, cache=tmp_path / "cache", progress=False).aggregate("count(*)").fetchall() == [(12,)]
     assert not list((tmp_path / "cache").glob("*.partial"))
+
+
+def test_it_takes_what_read_log_takes_and_names_what_it_does_not() -> None:
+    own, alike = (set(inspect.signature(f).parameters) for f in (scan_log, read_log))
+    assert alike < own
+    with pytest.raises(TypeError, match=r"scan_log\(\) got an unexpected keyword argument 'limit'"):
+        scan_log("dns.log", limit=3)
 
 
 def test_parquet_is_read_where_it_lies(tmp_path: Path) -> None:
