@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from dnsnb.dns import wire
-from dnsnb.dns.message import Answer
+from dnsnb.dns.message import Answer, make_answer
 from dnsnb.dns.reading import read_addresses, read_answer
 from dnsnb.dns.upstream import Target, order
 from dnsnb.dns.wire import Question
@@ -251,7 +251,10 @@ class Forwarder:
                 self._send(pending, target, now)
                 return
             try:
-                answer = read_answer(message, question, **self.limits)
+                bare = unread and len(message) == 12  # it could not even read the question
+                answer = (
+                    make_answer(question, message[3] & 15) if bare else read_answer(message, question, **self.limits)
+                )
             except WireError:
                 self.ignored += 1  # keep listening: the right one may follow
                 return

@@ -146,6 +146,12 @@ def test_nxdomain_says_nothing_of_what_has_upstreams_of_its_own() -> None:
     assert explain(room.policy, parse_question("x.home.lan", "A"), engine=room.engine).decided == ""
 
 
+def test_who_can_read_no_question_at_all_is_not_waited_for() -> None:
+    room = Room(lambda query: query.header.id.to_bytes(2) + b"\x80\x01" + bytes(8))
+    assert room.send(question("a.test"))[0][3] & 15 == wire.SERVFAIL  # at once
+    assert room.asked == 2  # with EDNS and without
+
+
 def test_what_cant_be_read_reaches_nobody() -> None:
     def astray(query: Any) -> bytes:
         data = b"\0\1\xc0\xff"  # MX: its name leads forward
