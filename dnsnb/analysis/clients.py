@@ -88,4 +88,4 @@ def anonymity(frame: Any, columns: Sequence[str] = ("qname", "hour"), k: int = 5
         )  # fmt: skip
     table = pd.DataFrame(found)
     read_as = f"values that fewer than {k} clients share tell those clients apart"
-    return result(table, "anonymity", read_as, None, columns=names, k=k)
+    return result(table, "anonymity", read_as, {"kind": "bars", "name": "column", "value": "share"}, columns=names, k=k)

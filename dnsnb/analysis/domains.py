@@ -189,7 +189,7 @@ def _name_features(groups: pd.DataFrame, params: dict[str, Any]) -> Result:
         if table[name].dtype == "int32":
             table[name] = table[name].astype("int64")
     read_as = "a row a distinct name, the most asked first; entropy is in bits a character of what stands before etld1"
-    return result(table, "name_features", read_as, None, **params)
+    return result(table, "name_features", read_as, {"kind": "bars", "name": "qname", "value": "queries"}, **params)
 
 
 class Domains(ByName):

@@ -64,7 +64,8 @@ def homoglyphs(frame: Any, of: Iterable[str] = KNOWN, n: int | None = 50) -> Res
     best = best.sort_values("verdict", key=lambda v: v.map(_VERDICTS.index), kind="stable", ignore_index=True)
     sure = int(best["verdict"].eq("homoglyph").sum())
     read_as = f"{len(best):,} internationalised names, {sure:,} of them look like another"
-    return result(best.head(len(best) if n is None else n), "homoglyphs", read_as, None, n=n)
+    chart = {"kind": "bars", "name": ["verdict", "domain"], "value": "queries"}
+    return result(best.head(len(best) if n is None else n), "homoglyphs", read_as, chart, n=n)
 
 
 class Told(NamedTuple):

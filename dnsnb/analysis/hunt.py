@@ -72,7 +72,8 @@ def hunt(frame: Any, *, asn: Any = None, n: int | None = 50, ignore: Iterable[st
     counts = best["what"].value_counts()
     said = ", ".join(f"{counts[what]} {what}" for what in KINDS if what in counts) or "nothing"
     read_as = f"{said} found; the surest first" if len(best) else "nothing found"
-    made = result(best, "hunt", read_as, None, asn=asn is not None, n=n, ignore=ignore)
+    chart = {"kind": "bars", "name": ["what", "client", "domain"], "value": "score"}
+    made = result(best, "hunt", read_as, chart, asn=asn is not None, n=n, ignore=ignore)
     made.attrs["left_out"] = left_out
     return made
 

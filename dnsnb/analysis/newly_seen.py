@@ -132,4 +132,6 @@ def _judged(pairs: pd.DataFrame, known: pd.DataFrame, params: dict[str, Any]) ->
     read_as = f"{len(new):,} of {len(found):,} domains were first seen in the last {within}"
     if len(found) and start > limit:
         read_as += f"; nothing is known from before {as_time([start]).iloc[0]:%Y-%m-%d %H:%M}, so all are new"
-    return result(new[list(COLUMNS)], "newly_seen", read_as, None, **params)
+    return result(
+        new[list(COLUMNS)], "newly_seen", read_as, {"kind": "bars", "name": "domain", "value": "queries"}, **params
+    )

@@ -68,8 +68,10 @@ def rebinding(frame: Any, *, n: int | None = 20, within: str = "1h", ignore: Ite
         table[name] = table[name].astype("float64")
     for name in ("first", "last"):
         table[name] = as_time(table[name])
-    read_as = f"{switched} names turned from outside to inside; {len(rows) - switched} more point inside"
-    return result(table.astype({"queries": "int64"}), "rebinding", read_as, None, **params)
+    turned = "1 name" if switched == 1 else f"{switched} names"
+    read_as = f"{turned} turned from outside to inside; {len(rows) - switched} more point inside"
+    chart = {"kind": "bars", "name": ["client", "qname"], "value": "score"}
+    return result(table.astype({"queries": "int64"}), "rebinding", read_as, chart, **params)
 
 
 def _row(of: pd.DataFrame, limit: int) -> tuple[Any, ...]:

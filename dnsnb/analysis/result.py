@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import shutil
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Any
 
@@ -11,6 +13,8 @@ import pandas as pd
 
 from dnsnb.analysis.svg import Chart, bars, lines, paired, raster, sankey, stacked
 from dnsnb.analysis.wording import printable
+
+_MOST = 60  #: bars that a drawing has at most; the table has them all
 
 
 class Result(pd.DataFrame):
@@ -60,9 +64,7 @@ class Result(pd.DataFrame):
 
     def __repr__(self) -> str:
         """Every column, beside each other as far as the terminal goes, the rest below; nothing moves the cursor."""
-        plain = pd.DataFrame(self)
-        times = plain.select_dtypes(["datetimetz"]).columns
-        plain = plain.assign(**{str(name): plain[name].dt.strftime("%Y-%m-%d %H:%M:%S") for name in times})
+        plain = _to_the_second(self)
         width = shutil.get_terminal_size(fallback=(100, 24)).columns
         with pd.option_context("display.max_columns", None, "display.width", width, "display.max_colwidth", 90):
             table = repr(plain) if len(plain) else ""
@@ -70,7 +72,8 @@ class Result(pd.DataFrame):
 
     def _repr_html_(self) -> str:
         with pd.option_context("display.max_columns", None, "display.max_colwidth", 200):
-            table = pd.DataFrame(self)._repr_html_() or ""  # type: ignore[operator]
+            table = _to_the_second(self)._repr_html_() or ""  # type: ignore[operator]
+        table = re.sub(r"<td>([^<]{40,})</td>", r'<td style="min-width:20em;text-align:left">\1</td>', table)
         note = f'<div style="opacity:.75;font-size:90%">{escape(self.read_as)}</div>' if self.read_as else ""
         return f"{note}{table}"
 
@@ -89,11 +92,17 @@ def result(
     return made
 
 
+def _to_the_second(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return it as it is shown: times without fractions, a third of the width."""
+    plain = pd.DataFrame(frame)
+    times = plain.select_dtypes(["datetimetz"]).columns
+    return plain.assign(**{str(name): plain[name].dt.strftime("%Y-%m-%d %H:%M:%S") for name in times})
+
+
 def _svg(frame: Result, width: int) -> Chart:
     drawing, title = frame.attrs["chart"], frame.read_as
     if drawing["kind"] == "bars":
-        names = [_label(frame, row, drawing["name"]) for row in range(len(frame))]
-        return bars(names, [float(v) for v in frame[drawing["value"]]], title=title, width=width)
+        return bars(*_bars(frame), title=_titled(frame), width=width)
     if drawing["kind"] == "paired":
         names = [_label(frame, row, drawing["name"]) for row in range(len(frame))]
         series = {str(c): [None if pd.isna(v) else float(v) for v in frame[c]] for c in drawing["series"]}
@@ -112,10 +121,22 @@ def _svg(frame: Result, width: int) -> Chart:
     return maker(xs, series, title=title, width=width, unit=drawing.get("unit", ""))
 
 
+def _bars(frame: Result) -> tuple[list[str], list[float]]:
+    drawing = frame.attrs["chart"]
+    some = range(min(len(frame), _MOST))
+    return [_label(frame, row, drawing["name"]) for row in some], [float(frame[drawing["value"]].iloc[r]) for r in some]
+
+
+def _titled(frame: Result) -> str:
+    more = f" (the first {_MOST} of {len(frame):,})"
+    return frame.read_as + (more if frame.attrs["chart"]["kind"] == "bars" and len(frame) > _MOST else "")
+
+
 def _label(frame: pd.DataFrame, row: int, names: str | Sequence[str]) -> str:
     columns = [names] if isinstance(names, str) else names
     values = (frame[c].iloc[row] for c in columns)
-    return " ".join(f"{v:%m-%d %H:%M}" if isinstance(v, pd.Timestamp) else str(v) for v in values)
+    told = [v for v in values if len(columns) == 1 or not pd.isna(v)]
+    return " ".join(f"{v:%m-%d %H:%M}" if isinstance(v, pd.Timestamp) else str(v) for v in told)
 
 
 def _times(frame: pd.DataFrame, column: str | None) -> list[Any]:
@@ -133,24 +154,25 @@ def _matplotlib(frame: Result) -> Any:
     drawing = frame.attrs["chart"]
 
     plain = pd.DataFrame(frame)
-    _, axes = pyplot.subplots(figsize=(8, 3.2))
+    names, values = _bars(frame) if drawing["kind"] == "bars" else ([], [])
+    lanes = len(names) if names else 2 * len(frame) if drawing["kind"] == "paired" else 0
+    _, axes = pyplot.subplots(figsize=(8, max(3.2, 0.8 + 0.2 * lanes)))
     if drawing["kind"] == "bars":
-        names = [_label(frame, row, drawing["name"]) for row in range(len(frame))]
-        values = [float(v) for v in frame[drawing["value"]]]
-        axes.barh(names[::-1], values[::-1], color="#0072B2")
+        axes.barh(range(len(names)), values[::-1], color="#0072B2")
+        axes.set_yticks(range(len(names)), _plain(names[::-1]))
     elif drawing["kind"] == "paired":
         names = [_label(frame, row, drawing["name"]) for row in range(len(frame))][::-1]
         for number, column in enumerate(drawing["series"]):
             at = [place - 0.36 * number for place in range(len(names))]
-            axes.barh(at, plain[column].astype(float).tolist()[::-1], height=0.34, label=str(column))
-        axes.set_yticks(range(len(names)), names)
+            axes.barh(at, plain[column].astype(float).tolist()[::-1], height=0.34, label=_plain([column])[0])
+        axes.set_yticks(range(len(names)), _plain(names))
         axes.legend(loc="lower right", fontsize="small", frameon=False)
         axes.set_xlabel(drawing.get("unit", ""))
     elif drawing["kind"] == "raster":
         rows = drawing["series"]
         for number, values in enumerate(rows.values()):
             axes.plot(values, [number] * len(values), "|", color="#0072B2", markersize=9, alpha=0.35)
-        axes.set_yticks(range(len(rows)), list(rows))
+        axes.set_yticks(range(len(rows)), _plain(rows))
         marks = drawing.get("marks", ())
         axes.set_xticks([mark for mark, _ in marks], [label for _, label in marks])
         axes.invert_yaxis()
@@ -158,14 +180,19 @@ def _matplotlib(frame: Result) -> Any:
         columns = drawing["series"] or list(frame.columns)
         xs = plain.index if drawing.get("x") is None else plain[drawing["x"]]
         if drawing["kind"] == "stacked":
-            axes.stackplot(xs, *(plain[c] for c in columns), labels=[str(c) for c in columns])
+            axes.stackplot(xs, *(plain[c] for c in columns), labels=_plain(columns))
         else:
             for column in columns:
-                axes.plot(xs, plain[column], label=str(column))
+                axes.plot(xs, plain[column], label=_plain([column])[0])
         axes.legend(loc="upper left", fontsize="small", frameon=False)
         axes.set_ylabel(drawing.get("unit", ""))
-    axes.set_title(frame.read_as, fontsize="small", loc="left")
+    axes.set_title(textwrap.fill(_plain([_titled(frame)])[0], 100), fontsize="small", loc="left")
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     axes.figure.tight_layout()
     return axes
+
+
+def _plain(names: Iterable[Any]) -> list[str]:
+    """Return names as matplotlib shows them as they are: what stands between two dollars is mathematics to it."""
+    return [str(name).replace("$", r"\$") for name in names]

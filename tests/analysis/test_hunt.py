@@ -57,6 +57,10 @@ def test_printed_it_shows_every_column_and_moves_no_cursor(monkeypatch: pytest.M
     assert all(
         text in shown for text in (found["evidence"].iloc[0][:60], f"{found['first'].iloc[0]:%Y-%m-%d %H:%M:%S}")
     )
+    assert "min-width" in found._repr_html_()  # the evidence isn't squeezed to a column of single words
+    drawn = str(found.plot(backend="svg"))
+    assert "dga 127.0.3.14<" in drawn  # of one without a domain no "nan"
+    assert all(f"{what} {client}" in drawn for what, client in zip(found["what"], found["client"], strict=True))
     named = analysis.top(pd.DataFrame({"qname": ["a.test"], "list": ["ads\x1b[2J"]}), "list")
     assert "ads" in repr(named)
     assert "\x1b" not in repr(named)

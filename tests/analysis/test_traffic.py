@@ -281,3 +281,23 @@ def test_capitals_have_room_beside_the_bars() -> None:
     svg = analysis.top(frame, "qtype").plot(backend="svg")._repr_html_()
     places = [float(x) for x in re.findall(r'<text x="([\d.]+)" y="\d+" text-anchor="end">', svg)]
     assert min(places) >= 8.8 * len("NSEC3PARAM") - 2.2
+
+
+def test_a_name_with_dollars_is_no_mathematics() -> None:
+    pyplot = pytest.importorskip("matplotlib.pyplot")
+    pyplot.switch_backend("agg")
+    axes = analysis.top(pd.DataFrame({"qname": [r"a$\frac$.test"]}, dtype="str"), "qname").plot(backend="matplotlib")
+    axes.figure.canvas.draw()
+    pyplot.close(axes.figure)
+
+
+def test_a_drawing_has_room_and_an_end() -> None:
+    many = analysis.top(pd.DataFrame({"qname": [f"n{n}.test" for n in range(90)]}, dtype="str"), "qname", n=90)
+    assert str(many.plot(backend="svg")).count("<rect") == 60
+    assert "the first 60 of 90" in str(many.plot(backend="svg"))
+    pyplot = pytest.importorskip("matplotlib.pyplot")
+    pyplot.switch_backend("agg")
+    axes = many.plot(backend="matplotlib")
+    assert len(axes.get_yticklabels()) == 60
+    assert axes.figure.get_figheight() > 10  # a label a line
+    pyplot.close(axes.figure)
