@@ -19,6 +19,8 @@ import pytest
 from dnslib import DNSRecord
 
 from dnsnb.cli import main
+from dnsnb.errors import SettingError
+from dnsnb.server.lookup import ask
 from dnsnb.simulate import running
 
 CLEAN = {k: v for k, v in os.environ.items() if not k.startswith("DNSNB_")}
@@ -189,3 +191,8 @@ def test_every_command_has_help(capsys: pytest.CaptureFixture[str]) -> None:
         with pytest.raises(SystemExit) as error:
             main([command, "--help"])
         assert error.value.code == 0
+
+
+def test_a_wrong_type_is_not_blamed_on_the_name() -> None:
+    with pytest.raises(SettingError, match="^type: 'FOO'"):
+        ask("example.com", "FOO", "127.0.0.1:5353")

@@ -35,9 +35,13 @@ class Reply(NamedTuple):
 def ask(name: str, qtype: str = "A", server: str | None = None, *, tcp: bool = False, timeout: float = 5.0) -> Reply:
     """Ask, over UDP and again over TCP when the answer is cut; raises SettingError or DnsnbError."""
     try:
-        qname, number = wire.text_to_name(name), wire.qtype_number(qtype)
+        qname = wire.text_to_name(name)
     except WireError as error:
         raise SettingError("name", name, str(error)) from None
+    try:
+        number = wire.qtype_number(qtype)
+    except WireError:
+        raise SettingError("type", qtype, "is no DNS type; write such as A, AAAA, HTTPS or TYPE65280") from None
     where = server if server is not None else system_resolvers()[0]
     host, port = parse_address(where, "--server")
     port = port or 53
