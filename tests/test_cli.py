@@ -20,7 +20,7 @@ from dnslib import DNSRecord
 
 from dnsnb.cli import main
 from dnsnb.errors import SettingError
-from dnsnb.server.lookup import ask
+from dnsnb.server import lookup
 from dnsnb.simulate import running
 
 CLEAN = {k: v for k, v in os.environ.items() if not k.startswith("DNSNB_")}
@@ -194,5 +194,5 @@ def test_every_command_has_help(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_wrong_type_is_not_blamed_on_the_name() -> None:
-    with pytest.raises(SettingError, match="^type: 'FOO'"):
-        ask("example.com", "FOO", "127.0.0.1:5353")
+    with pytest.raises(SettingError, match=r"^type: 'FOO'"):
+        lookup.ask("example.com", "FOO", "127.0.0.1:5353")
