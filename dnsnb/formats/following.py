@@ -170,7 +170,7 @@ class Follower(Live):
             raise SettingError("start", start, "must be 'end' or 'beginning'")
         if not (isinstance(interval_s, (int, float)) and 0 < interval_s <= 3600):
             raise SettingError("interval_s", interval_s, "must be the seconds between two looks, such as 0.2")
-        self.path: Path = Path(path).expanduser()
+        self.path: Path = opening.named(path)[1]
         self.about: str = str(self.path)
         self.options = reading.Options(**settings)
         if not self.path.exists():
@@ -232,7 +232,10 @@ class Follower(Live):
                 f"dnstap and captures can"
             )
         clock = Clock(self.report, self.options.tz, self.options.year, time.time())
-        context = Context(self.report, clock, self.path.name, errors="report", template=self.options.template)
+        options = self.options
+        context = Context(
+            self.report, clock, self.path.name, events=options.events, errors=options.errors, template=options.template
+        )
         self._feed = Feed(row, context, wrapper)
         self.report.update(files=[str(self.path)], format=row.name, untold=row.untold)
         return True

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from dnsnb.errors import LogFormatError
+from dnsnb.errors import LogFormatError, SettingError
 from dnsnb.formats.report import ImportReport
 
 CHUNK = 1 << 20
@@ -80,6 +80,8 @@ class Input:
                 data = piece.encode() if isinstance(piece, str) else bytes(piece)
                 self.consumed += len(data)
                 yield data
+        except ValueError as error:  # a stream that was closed
+            raise LogFormatError(f"{self.name}: can't be read: {error}") from None
         finally:
             if self._stream is None:
                 stream.close()
@@ -176,16 +178,15 @@ _DECOMPRESSORS: dict[str, Callable[[], Any]] = {
 def find(source: Any, report: ImportReport) -> list[Input]:
     """Return what a path, a glob, a folder, an open stream or a list of these names, oldest first.
 
-    Raises FileNotFoundError or LogFormatError naming what was not found.
+    Raises FileNotFoundError, LogFormatError or SettingError naming what was not found.
     """
-    if isinstance(source, (list, tuple)):
+    if isinstance(source, (list, tuple)) and source:
         return [one for item in source for one in find(item, report)]
     if hasattr(source, "read"):
         return [Input(None, source)]
     if isinstance(source, (bytes, bytearray, memoryview)):
         return [Input(None, io.BytesIO(bytes(source)))]
-    text = os.fspath(source)
-    path = Path(text).expanduser()
+    text, path = named(source)
     if path.is_dir():
         paths = [p for p in path.iterdir() if p.is_file() and not p.name.startswith(".") and not _beside(p)]
         if not paths:
@@ -201,6 +202,19 @@ def find(source: Any, report: ImportReport) -> list[Input]:
     else:
         raise FileNotFoundError(f"{text}: no such file, folder or glob")
     return [Input(p) for p in in_order(paths)]
+
+
+def named(source: Any) -> tuple[str, Path]:
+    """Return the path that a source is, as it was written and as it is meant; raises SettingError when it is none."""
+    if not isinstance(source, (str, os.PathLike)) or not os.fspath(source):
+        raise SettingError(
+            "source", source, "must be a path, a glob, a folder, an open stream, bytes or a list of these"
+        )
+    text = os.fsdecode(source)
+    try:
+        return text, Path(text).expanduser()
+    except RuntimeError:  # ~ of somebody who is not known here
+        return text, Path(text)
 
 
 def _beside(path: Path) -> bool:

@@ -28,26 +28,26 @@ def score(head: Head) -> int:
 def read(one: Input, context: Context) -> Iterator[pa.Table]:
     """Yield the row groups of a file."""
     if one.path is not None and one.compression is None:
-        yield from _groups(one.path, context)
+        yield from _groups(one.path, one.name, context)
         return
     with tempfile.TemporaryDirectory(prefix="dnsnb-") as folder:
         copy = Path(folder) / "copy.parquet"
         copy.write_bytes(b"".join(one.pieces()))
-        yield from _groups(copy, context)
+        yield from _groups(copy, one.name, context)
 
 
-def _groups(path: Path, context: Context) -> Iterator[pa.Table]:
+def _groups(path: Path, name: str, context: Context) -> Iterator[pa.Table]:
     import pyarrow.parquet as pq
 
     try:
         file = pq.ParquetFile(path)
     except (pa.ArrowInvalid, OSError) as error:
-        raise LogFormatError(f"{path}: a Parquet file that can't be read, perhaps cut off: {error}") from None
+        raise LogFormatError(f"{name}: a Parquet file that can't be read, perhaps cut off: {error}") from None
     with file:
         have = file.schema_arrow.names
         if "time" not in have or "qname" not in have:
             raise LogFormatError(
-                f"{path}: a Parquet file, but not of DNS queries: expected columns time and qname, found "
+                f"{name}: a Parquet file, but not of DNS queries: expected columns time and qname, found "
                 f"{', '.join(have[:12])}"
             )
         wanted = [n for n in have if n in columns._TYPES and n != columns.KIND]

@@ -5,12 +5,14 @@ Knows opening, sniff, feeding and schema. Formats are loaded by the table.
 
 from __future__ import annotations
 
+import datetime as dt
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from dnsnb import schema
 from dnsnb.errors import LogFormatError, SettingError
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
 
 APART = ("dnsdist",)
 """Formats that keep questions and answers in files of their own: all files of a folder are one log."""
+
+TEMPLATED = ("coredns", "dnscollector", "windows")
+"""Formats of which one configures what a line, or its date, looks like."""
 
 
 class Options:
@@ -48,6 +53,10 @@ class Options:
             raise SettingError("rows", rows, "must be 'queries' (one row a query) or 'events' (one row a line)")
         if year is not None and not (isinstance(year, int) and 1970 <= year < 2200):
             raise SettingError("year", year, "must be the year of the first line, such as 2026")
+        if template is not None and not isinstance(template, str):
+            raise SettingError(
+                "template", template, "must be the log format of CoreDNS or DNS-collector, or the order of a date"
+            )
         zone_of(tz)
         self.format, self.tz, self.year, self.errors, self.template = format, tz, year, errors, template
         self.events = rows == "events"
@@ -61,29 +70,14 @@ def read_log(source: Any, **settings: Any) -> pd.DataFrame:
     """Return a DNS log as a frame; the door `dnsnb.formats.read_log` says how."""
     options = Options(**settings)
     report = ImportReport()
-    begun = time.perf_counter()
     found = list(tables(source, options, report))
     table = pa.concat_tables(found, promote_options="permissive") if found else schema.arrow_schema().empty_table()
     if "lossy" in table.column_names:  # tables without a strange name do not have it
         place = table.column_names.index("lossy")
         table = table.set_column(place, "lossy", table.column(place).fill_null(False))
-    conclude(report, table, begun)
     frame = schema.to_frame(table)
     frame.attrs["import"] = report
     return frame
-
-
-def conclude(report: ImportReport, table: pa.Table, begun: float) -> None:
-    """Write into the report what is known at the end."""
-    import pyarrow.compute as pc
-
-    report["seconds"] = round(time.perf_counter() - begun, 3)
-    report["rows"] = len(table)
-    if len(table):
-        span = pc.min_max(table.column("time"))
-        report["first"], report["last"] = (
-            v.isoformat() if (v := span[k].as_py()) is not None else None for k in ("min", "max")
-        )
 
 
 def tables(source: Any, options: Options, report: ImportReport, *, ordered: bool = True) -> Iterator[pa.Table]:
@@ -111,17 +105,32 @@ def tables_of(
         plans.append((one, row, wrapper))
     if not plans:
         raise LogFormatError("; ".join(str(e) for e in refused[:3]))
+    if options.template is not None and not any(row.name in TEMPLATED for _, row, _ in plans):
+        found = ", ".join(dict.fromkeys(row.name for _, row, _ in plans))
+        raise SettingError("template", options.template, f"is for {', '.join(TEMPLATED)} alone; this log is {found}")
     for refusal in refused:
         report.skip("a file that is not a DNS log we know", 1, [(str(refusal).split(":")[0], 0, str(refusal))])
     report["files"] = [one.name for one, _, _ in plans]
     report["format"] = ", ".join(dict.fromkeys(row.name for _, row, _ in plans))
     report["untold"] = "; ".join(dict.fromkeys(row.untold for _, row, _ in plans if row.untold))
+    begun = time.perf_counter()
     for group in _sets(plans):
         for table in _read_set(group, options, report, ordered):
-            report["lossy"] += columns.lossy_rows(table)
+            _account(report, table)
+            report["seconds"] = round(time.perf_counter() - begun, 3)
             yield table
     if options.format != "auto" and not report["events"] and report.skipped_count:
         _refuse_if_other(*plans[0], report)
+
+
+def _account(report: ImportReport, table: pa.Table) -> None:
+    """Write into the report what finished rows tell."""
+    report["lossy"] += columns.lossy_rows(table)
+    span = pc.min_max(table.column("time")).as_py()
+    for key, better, value in (("first", min, span["min"]), ("last", max, span["max"])):
+        if value is not None:
+            known = report[key]
+            report[key] = (better(value, dt.datetime.fromisoformat(known)) if known else value).isoformat()
 
 
 def _refuse_if_other(one: opening.Input, row: Format, wrapper: str | None, report: ImportReport) -> None:
@@ -171,7 +180,8 @@ def recognise(one: opening.Input, options: Options) -> tuple[Format, str | None]
             ):
                 return better, wrapper
     if row_found is None:
-        raise sniff.unknown(head, scores)
+        error = sniff.unknown(head, scores)
+        raise LogFormatError(f"{error}; {one.cut}") if one.cut is not None else error
     return row_found, None
 
 
@@ -249,6 +259,7 @@ def _read_set(
         for events in row.load().read(first, context):
             report["events"] += len(events)
             report["lines"] += len(events)
+            report["rows"] += len(events)
             if len(events):
                 table = columns.finish(events, name, options.events)
                 yield table

@@ -6,6 +6,7 @@ The cache is keyed by each file's path, size and time, and by the settings; it i
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import time
 from collections.abc import Iterator
@@ -15,14 +16,15 @@ from typing import Any
 import pyarrow as pa
 
 from dnsnb import schema
-from dnsnb.errors import DnsnbError
+from dnsnb.errors import DnsnbError, SettingError
 from dnsnb.formats import columns, namefeatures, opening, reading
 from dnsnb.formats.report import ImportReport
 
 GROUP_ROWS = 1_000_000
 GROUP_BYTES = 192 << 20
 CACHE_BYTES = 50 << 30
-VERSION = 3
+VERSION = 4
+_REPORT = "dnsnb:import"
 
 
 def scan_log(
@@ -45,7 +47,10 @@ def scan_log(
     if rest:
         folder = Path(cache) if cache is not None else cache_folder()
         paths.append(str(converted(rest, options, folder, progress, report)))
-    connection = duckdb.connect(config={"memory_limit": memory_limit, "temp_directory": os.fspath(_spill(cache))})
+    try:
+        connection = duckdb.connect(config={"memory_limit": memory_limit, "temp_directory": os.fspath(_spill(cache))})
+    except duckdb.Error as error:
+        raise SettingError("memory_limit", memory_limit, f"must be a size such as '1GB': {error}") from None
     connection.execute("SET TimeZone = 'UTC'")
     return connection.read_parquet(paths, union_by_name=True)
 
@@ -54,16 +59,20 @@ def converted(
     inputs: list[opening.Input], options: reading.Options, folder: Path, progress: bool, report: ImportReport
 ) -> Path:
     """Return the Parquet file of a set of logs, written now unless it is there already and nothing has changed."""
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingError("cache", str(folder), f"must be a folder that can be written: {error.strerror}") from None
     key = hashlib.sha256(repr((VERSION, [_mark(one) for one in inputs], options.key())).encode()).hexdigest()[:24]
     target = folder / f"scan-{key}.parquet"
     if target.exists() and all(one.path is not None for one in inputs):
         os.utime(target)
+        _recall(target, report)
         report.note(f"taken from {target}, converted before")
         return target
     partial = folder / f"scan-{key}.{os.getpid()}.partial"
     try:
-        to_parquet(reading.tables_of(inputs, options, report, ordered=False), partial, _shown(inputs, progress))
+        to_parquet(reading.tables_of(inputs, options, report, ordered=False), partial, _shown(inputs, progress), report)
         partial.replace(target)
     finally:
         partial.unlink(missing_ok=True)
@@ -71,9 +80,9 @@ def converted(
     return target
 
 
-def to_parquet(tables: Iterator[pa.Table], path: Path, tick: Any = None) -> int:
-    """Write finished tables as one Parquet file (zstd, row groups of a million), with the name features; return the
-    rows."""
+def to_parquet(tables: Iterator[pa.Table], path: Path, tick: Any = None, report: ImportReport | None = None) -> int:
+    """Write finished tables as one Parquet file (zstd, row groups of a million), with the name features and the report
+    of how they were read; return the rows."""
     import pyarrow.parquet as pq
 
     wanted = file_schema()
@@ -100,9 +109,18 @@ def to_parquet(tables: Iterator[pa.Table], path: Path, tick: Any = None) -> int:
                 tick()
         if held:
             write()
+        if report is not None:
+            writer.add_key_value_metadata({_REPORT: json.dumps(report, default=str)})
     if tick is not None:
         tick(True)
     return total + count
+
+
+def _recall(path: Path, report: ImportReport) -> None:
+    """Fill a report with that of the conversion."""
+    import pyarrow.parquet as pq
+
+    report.update(json.loads((pq.read_metadata(path).metadata or {}).get(_REPORT.encode(), b"{}")))
 
 
 def file_schema() -> pa.Schema:

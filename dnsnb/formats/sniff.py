@@ -14,6 +14,15 @@ from dnsnb.errors import LogFormatError
 from dnsnb.formats.table import FORMATS, Format
 
 ENOUGH = 30
+OTHER_FILES = {
+    "a ZIP archive, to be unpacked first": (0, b"PK\3\4"),
+    "a 7-Zip archive, to be unpacked first": (0, b"7z\xbc\xaf\x27\x1c"),
+    "a tar archive, to be unpacked first": (257, b"ustar"),
+    "compressed by lz4, to be unpacked first": (0, b"\x04\x22\x4d\x18"),
+    "an event log of Windows, not the text log of its DNS server": (0, b"ElfFile\0"),
+    "an SQLite database, but of no DNS system that we know": (0, b"SQLite format 3\0"),
+}
+"""What is often taken for a log: what it is -> where its mark stands, and the mark."""
 
 
 class Head:
@@ -101,6 +110,9 @@ def unknown(head: Head, scores: dict[str, int]) -> LogFormatError:
         return LogFormatError(f"{head.name}: the file holds nothing but NUL octets; expected a DNS log")
     if not head.raw.strip(b"\0\r\n\t "):
         return LogFormatError(f"{head.name}: the file holds nothing but empty lines; expected a DNS log")
+    kind = next((what for what, (at, magic) in OTHER_FILES.items() if head.raw[at:].startswith(magic)), None)
+    if kind is not None:
+        return LogFormatError(f"{head.name}: {kind}; expected a DNS log, plain or in .gz, .bz2, .xz or .zst")
     expected = f"expected one of {len(FORMATS)} formats (dnsnb formats lists them; format= names one)"
     if head.binary:
         return LogFormatError(

@@ -175,11 +175,11 @@ def zone_of(tz: str | dt.tzinfo | None) -> dt.tzinfo:
         return tz
     if tz is None:
         return _machine_zone()
-    if tz.upper() in ("UTC", "Z", "GMT"):
+    if isinstance(tz, str) and tz.upper() in ("UTC", "Z", "GMT"):
         return UTC
     try:
         return ZoneInfo(tz)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
+    except (ZoneInfoNotFoundError, ValueError, OSError, TypeError, AttributeError):
         raise SettingError(
             "tz", tz, "not a zone that this machine knows; write such as 'Europe/Berlin' or 'UTC'"
         ) from None

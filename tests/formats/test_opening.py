@@ -290,3 +290,36 @@ def test_the_report_is_shown_and_pickled_and_hostile_text_is_escaped() -> None:
     assert "\x1b" not in str(report) + report._repr_html_()
     assert pickle.loads(pickle.dumps(report)) == report == copy.deepcopy(report)
     assert frame.head(1).attrs["import"] is report
+
+
+@pytest.mark.parametrize("source", ["", None, 5, [], b"".join, {"a": 1}])
+def test_what_is_no_source_is_named(source: object) -> None:
+    with pytest.raises(SettingError, match=r"source: .*must be a path"):
+        read_log(source)
+
+
+def test_a_closed_stream_is_named() -> None:
+    stream = io.BytesIO(b"x")
+    stream.close()
+    with pytest.raises(LogFormatError, match=r"can't be read: .*closed"):
+        read_log(stream)
+
+
+@pytest.mark.parametrize(
+    ("start", "said"),
+    [(b"PK\3\4", "ZIP"), (b"\0" * 257 + b"ustar", "tar"), (b"SQLite format 3\0", "SQLite"), (b"ElfFile\0", "Windows")],
+)
+def test_what_is_often_taken_for_a_log_is_told(start: bytes, said: str, tmp_path: Path) -> None:
+    (tmp_path / "dns.log").write_bytes(start + b"\1" * 600)
+    with pytest.raises(LogFormatError, match=said):
+        read_log(tmp_path / "dns.log")
+
+
+def test_a_template_is_for_those_who_have_one(tmp_path: Path) -> None:
+    (tmp_path / "zeek.log").write_text('{"ts":1.0,"id.orig_h":"192.0.2.1","query":"a.example","trans_id":1}\n' * 3)
+    with pytest.raises(
+        SettingError, match=r"template: '%h'.*coredns, dnscollector, windows alone; this log is zeek-json"
+    ):
+        read_log(tmp_path / "zeek.log", template="%h")
+    with pytest.raises(SettingError, match="tz: 5"):
+        read_log(tmp_path / "zeek.log", tz=5)

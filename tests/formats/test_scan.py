@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from dnsnb.errors import DnsnbError
+from dnsnb.errors import DnsnbError, SettingError
 from dnsnb.formats import read_log, scan_log
 from dnsnb.formats.namefeatures import with_features
 from dnsnb.formats.report import ImportReport
@@ -48,13 +48,23 @@ def test_lengths_and_labels_count_octets_not_their_escapes() -> None:
 def test_a_log_is_converted_once_until_it_changes(tmp_path: Path) -> None:
     log = tmp_path / "bind.log"
     log.write_bytes((DATA / "bind.log").read_bytes())
-    scan_log(log, cache=tmp_path / "cache", progress=False)
-    again = ImportReport()
+    first, again = ImportReport(), ImportReport()
+    scan_log(log, cache=tmp_path / "cache", progress=False, report=first)
     scan_log(log, cache=tmp_path / "cache", progress=False, report=again)
     assert any("converted before" in note for note in again.notes)
+    assert again["rows"] == 6
+    assert {**again, "notes": []} == {**first, "notes": []}  # as it was read then
     log.write_bytes(log.read_bytes() + (DATA / "bind.log").read_bytes())
     assert scan_log(log, cache=tmp_path / "cache", progress=False).aggregate("count(*)").fetchall() == [(12,)]
     assert not list((tmp_path / "cache").glob("*.partial"))
+
+
+def test_a_wrong_limit_or_cache_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SettingError, match=r"memory_limit: 'much'.*such as '1GB'"):
+        scan_log(DATA / "bind.log", cache=tmp_path, progress=False, memory_limit="much")
+    with pytest.raises(SettingError, match=r"cache: .*must be a folder"):
+        scan_log(DATA / "bind.log", cache=tmp_path / "file" / "cache", progress=False)
 
 
 def test_it_takes_what_read_log_takes_and_names_what_it_does_not() -> None:
