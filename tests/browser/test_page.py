@@ -19,6 +19,7 @@ from dnsnb import simulate
 from dnsnb.notebook.doors import start
 from dnsnb.notebook.lookup import look_up
 from dnsnb.notebook.session import Session
+from tests.browser.conftest import wait_for
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(120)]
 
@@ -77,7 +78,7 @@ def copied(session: Session, view: Locator, page: Page, count: int) -> str:
     watch.close()
     page.evaluate("navigator.clipboard.writeText('')")
     view.get_by_role("button", name="copy as pandas").click()
-    return str(page.wait_for_function("navigator.clipboard.readText()").json_value())
+    return str(wait_for(lambda: page.evaluate("navigator.clipboard.readText()"), 10, "nothing was copied"))
 
 
 def open_pane(view: Locator, title: str) -> Locator:
@@ -313,7 +314,7 @@ def test_a_list_from_an_address_says_what_it_would_add_and_that_it_goes_on(netwo
         pane.get_by_label("list name").fill("from-afar")
         pane.get_by_label("address (URL) of a list").fill(f"http://127.0.0.1:{server.server_port}/hosts.txt")
         pane.get_by_role("button", name="Preview").click()
-        expect(pane.get_by_text(re.compile(r"fetches and reads it… 1 s"))).to_be_visible()
+        expect(pane.get_by_text(re.compile(r"fetches and reads it… \d+ s"))).to_be_visible()
         release.set()
         expect(pane.get_by_text("It would add 1 of its 2 names; 1 are caught already (blacklist 1).")).to_be_visible()
         pane.get_by_role("button", name="Add list").click()
