@@ -10,6 +10,7 @@ import contextlib
 import importlib.util
 import socket
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from aiohttp import web
@@ -40,7 +41,7 @@ class HttpPort:
 
     async def start(self, sock: socket.socket) -> None:
         """Begin to accept."""
-        door: Callable[[], asyncio.Protocol] = lambda: _Door(self)  # noqa: E731
+        door: Callable[[], asyncio.Protocol] = partial(_Door, self)
         if self._certificate is not None:
             protocols = ("http/1.1", "h2") if importlib.util.find_spec("h2") else ("http/1.1",)
             door = self._handshakes = Handshakes(self._certificate.context(*protocols), door)

@@ -237,7 +237,7 @@ class StreamListener:
 
     async def start(self) -> None:
         """Begin to accept."""
-        speak: Callable[[], asyncio.Protocol] = lambda: Stream(self)  # noqa: E731
+        speak: Callable[[], asyncio.Protocol] = partial(Stream, self)
         if self.tls is not None:
             speak = self._handshakes = Handshakes(self.tls, speak)
         self._server = await asyncio.get_running_loop().create_server(speak, sock=self.sock, backlog=256)

@@ -39,9 +39,9 @@ class RecordedUpstream:
             with path.open(encoding="utf-8") as lines:
                 for number, line in enumerate(lines, 1):
                     self._take(line, number, setting)
+        except SettingError:
+            raise
         except (OSError, ValueError) as error:
-            if isinstance(error, SettingError):
-                raise
             raise SettingError(setting, name, f"can't be read: {getattr(error, 'strerror', None) or error}") from None
         if not self._known:
             raise SettingError(

@@ -163,7 +163,7 @@ class Storage:
         """Take rows for the log driver; never waits. Above the limit the oldest that wait are dropped."""
         driver = self.drivers.log
         if driver.quick and self._idle.is_set() and not self._log_lock.locked():
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError):  # then it is tried again, as with any driver
                 driver.append(batch)
                 self.log_count = driver.count
                 return

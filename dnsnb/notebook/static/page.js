@@ -121,7 +121,6 @@ async function learnSuffixes(desk) {
   desk.tell("selection");
 }
 
-/** The log route may give the newest first: the store wants the order of arrival. */
 /** A batch's columns, with the values that all its rows share written out for each. */
 function whole({ columns, constants }) {
   const rows = (Object.values(columns)[0] || []).length;
@@ -129,6 +128,7 @@ function whole({ columns, constants }) {
   return { ...columns, ...Object.fromEntries(shared) };
 }
 
+/** The log route may give the newest first: the store wants the order of arrival. */
 function oldestFirst(columns) {
   const ids = columns.id || columns.time || [];
   if (ids.length < 2 || ids[0] <= ids[ids.length - 1]) return columns;
