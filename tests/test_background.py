@@ -119,8 +119,8 @@ def test_an_interrupt_leaves_it_usable() -> None:
 import asyncio, os, signal, threading
 from dnsnb.background import BackgroundLoop
 loop = BackgroundLoop()
-threading.Timer(0.3, os.kill, [os.getpid(), signal.SIGINT]).start()
 try:
+    threading.Timer(0.3, os.kill, [os.getpid(), signal.SIGINT]).start()
     loop.call(asyncio.sleep, 60)
     raise SystemExit("not interrupted")
 except KeyboardInterrupt:

@@ -140,7 +140,8 @@ from dnsnb.config import Settings
 from dnsnb.server.embed import launch
 handle = launch(Settings(upstreams=["127.0.0.1:9"]), sys.argv[1])
 print(handle.dns, handle.pid or 0, flush=True)
-time.sleep(60)
+for _ in range(3_000):  # a signal just before a sleep begins is looked at when that ends: no long ones
+    time.sleep(0.02)
 """
 
 
@@ -161,7 +162,7 @@ def test_it_ends_with_its_owner_however_that_ends(where: str, number: signal.Sig
 
 @pytest.mark.parametrize("where", WHERE)
 def test_the_owner_ends_without_closing(where: str) -> None:
-    code = OWNER.replace("time.sleep(60)", "")
+    code = OWNER.partition("for _ in")[0]
     began = time.monotonic()
     run = subprocess.run([sys.executable, "-c", code, where], capture_output=True, text=True, timeout=20)
     assert (run.returncode, run.stderr) == (0, "")
