@@ -19,6 +19,7 @@ from dnsnb import simulate
 from dnsnb.notebook.doors import start
 from dnsnb.notebook.lookup import look_up
 from dnsnb.notebook.session import Session
+from dnsnb.schema import STATUSES
 from tests.browser.conftest import wait_for
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(120)]
@@ -425,6 +426,35 @@ def test_both_themes_at_both_widths(session: Session, view: Locator, page: Page,
             wide = "document.documentElement.scrollWidth <= document.documentElement.clientWidth"
             page.wait_for_function(wide)  # charts take their new width a frame later
             assert len(page.screenshot(path=tmp_path / f"{scheme}-{width}.png")) > 10_000
+
+
+#: contrasts of a bar's name and count with what they lie on, the bar being of the class given (the next redraw takes it away)
+CONTRASTS = """(bar, name) => {
+  bar.className = name;
+  const pixel = new OffscreenCanvas(1, 1).getContext("2d");
+  const rgb = (...layers) => (layers.forEach(c => (pixel.fillStyle = c, pixel.fillRect(0, 0, 1, 1))), pixel.getImageData(0, 0, 1, 1).data);
+  const linear = v => (v /= 255) <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
+  const light = c => 0.2126 * linear(c[0]) + 0.7152 * linear(c[1]) + 0.0722 * linear(c[2]);
+  const style = (part) => getComputedStyle(bar.querySelector(part));
+  const ground = light(rgb(getComputedStyle(bar.closest(".dnsnb")).backgroundColor, style(".dnsnb-barfill").backgroundColor));
+  return [".dnsnb-barname", ".dnsnb-barcount"].map(part => {
+    const text = light(rgb(style(part).color));
+    return (Math.max(text, ground) + 0.05) / (Math.min(text, ground) + 0.05);
+  });
+}"""
+
+
+def test_a_bar_can_be_read_on_the_colour_of_every_status(session: Session, view: Locator, page: Page) -> None:
+    ask(session, "www.example.org")
+    bar = view.get_by_role("region", name=re.compile("Status")).get_by_role("button").first
+    schemes: list[Any] = ["dark", "light"]
+    for scheme in schemes:
+        page.emulate_media(color_scheme=scheme)
+        expect(page.locator(".dnsnb.dnsnb-dark")).to_have_count(1 if scheme == "dark" else 0)
+        for status in STATUSES:
+            for off in ("", " dnsnb-off"):
+                contrasts = bar.evaluate(CONTRASTS, f"dnsnb-bar dnsnb-is-{status}{off}")
+                assert min(contrasts) >= 4.5, (scheme, status, off)  # WCAG 2.2, 1.4.3
 
 
 @pytest.fixture(scope="session")
