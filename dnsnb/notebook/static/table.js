@@ -11,7 +11,7 @@ export const COLUMNS = [
   { key: "client", label: "client", width: 108, show: (r) => plain(r.client_name || r.client), title: (r) => plain([r.client_name, r.client].filter(Boolean).join(" · ")) },
   { key: "qname", label: "name", grow: 2.7, keep: true, show: (r) => plain(r.qname), title: (r) => plain(r.qname), cut: true },
   { key: "qtype", label: "type", width: 62, show: (r) => plain(r.qtype) },
-  { key: "status", label: "status", width: 88, keep: true, show: (r) => plain(r.status), mark: true },
+  { key: "status", label: "status", width: 98, keep: true, show: (r) => plain(r.status), mark: true },
   { key: "rule", label: "list · rule", grow: 1.7, show: (r) => plain([r.list, r.rule].filter(Boolean).join(" · ")), wide: true },
   { key: "upstream", label: "upstream", width: 130, show: (r) => plain(r.upstream) || "–", wide: true },
   { key: "latency_ms", label: "latency", width: 74, right: true, show: (r) => millis(r.latency_ms) },
