@@ -6,6 +6,7 @@ The upstream is a function from question to packets, so that it can lie, stutter
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import struct
 import time
 from collections.abc import AsyncIterator, Callable
@@ -112,6 +113,7 @@ class Relay:
         self.connections = 0
         self.ended = 0  # connections that lead nowhere
         self._tasks: list[asyncio.Task[None]] = []
+        self._writers: list[asyncio.StreamWriter] = []
 
     @asynccontextmanager
     async def run(self, behind: int) -> AsyncIterator[int]:
@@ -124,10 +126,12 @@ class Relay:
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
+            await closed(*self._writers)
 
     async def _stream(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         number = self.connections = self.connections + 1
         there, back = await asyncio.open_connection("127.0.0.1", self.port)
+        self._writers += [back, writer]
         pairs = ((reader, back), (there, writer))
         self._tasks += [asyncio.ensure_future(self._pass(number, *pair)) for pair in pairs]
 
@@ -138,6 +142,15 @@ class Relay:
                     writer.write(data)
         finally:
             writer.close()
+
+
+async def closed(*writers: asyncio.StreamWriter) -> None:
+    """Cut connections, and wait for their ends: what is still closing when the loop ends is never closed."""
+    for writer in writers:
+        writer.transport.abort()
+    for writer in writers:
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
 
 
 class Wire:
@@ -198,7 +211,7 @@ class Wire:
                     size = struct.unpack("!H", await reader.readexactly(2))[0]
                     found.append(await reader.readexactly(size))
         finally:
-            writer.close()
+            await closed(writer)
         return found
 
     async def alive(self) -> None:

@@ -18,7 +18,7 @@ import dns.rcode
 import dns.rdatatype
 import dns.rrset
 import pytest
-from scripted import IN_A, OK, OPT, Liar, Wire, address, header, house, name, opt, option, row
+from scripted import IN_A, OK, OPT, Liar, Wire, address, closed, header, house, name, opt, option, row
 
 from dnsnb.server import Server
 
@@ -353,7 +353,7 @@ async def test_who_has_said_all_still_gets_the_answers(wire: Wire) -> None:
         async with asyncio.timeout(8):
             raw = await reader.read()  # to the end, which comes after the last answer
     finally:
-        writer.close()
+        await closed(writer)
     found = []
     while raw:
         size = int.from_bytes(raw[:2])
@@ -538,7 +538,7 @@ async def test_tcp_07_who_says_nothing_or_half_a_word_is_hung_up_on(monkeypatch:
         async with asyncio.timeout(5):
             for reader, writer in streams:
                 assert await reader.read() == b""
-                writer.close()
+                await closed(writer)
         await wire.alive()
 
 
@@ -550,8 +550,7 @@ async def test_tcp_09_a_crowd_of_connections_shuts_nobody_out(wire: Wire) -> Non
         found = await wire.tcp(dns.message.make_query("new.test", "A").to_wire())
         assert dns.message.from_wire(found[0]).answer
     finally:
-        for _, writer in crowd:
-            writer.close()
+        await closed(*(writer for _, writer in crowd))
 
 
 @row("rrl-01")

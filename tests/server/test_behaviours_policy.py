@@ -21,7 +21,7 @@ import dns.rcode
 import dns.rdatatype
 import pytest
 from aiohttp import web
-from scripted import IN_A, OK, Liar, Wire, address, header, house, opt, option, row
+from scripted import IN_A, OK, Liar, Wire, address, closed, header, house, opt, option, row
 
 from dnsnb.server import Server
 from dnsnb.server.certificate import make_certificate
@@ -236,14 +236,14 @@ async def test_tls_is_served_as_tcp_is(trusted: ssl.SSLContext, tmp_path: Path) 
             message = await reader.readexactly(int.from_bytes(await reader.readexactly(2)))
             ids.append(dns.message.from_wire(message).id)
         assert ids == [queries[1].id, queries[0].id]  # what is known waits for nobody
-        writer.close()
+        await closed(writer)
         reader, writer = await asyncio.open_connection(host, int(port))
         writer.write(b"\0\x1c" + header() + OK + IN_A)
         try:
             assert (await asyncio.wait_for(reader.read(), 5))[2:4] != b"\x12\x34"
         except ConnectionError:
             pass
-        writer.close()
+        await closed(writer)
         await wire.alive()
 
 

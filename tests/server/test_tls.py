@@ -31,7 +31,7 @@ from dnsnb.server.certificate import Certificate, fingerprint_of, make_certifica
 from dnsnb.server.upstreams import open_upstream
 
 sys.path.insert(0, str(Path(__file__).parent))
-from scripted import Relay
+from scripted import Relay, closed
 
 QUERY = make_query(b"\3www\7example\3org\0", 1)
 DNS = "application/dns-message"
@@ -216,7 +216,7 @@ async def second(server: Server) -> AsyncIterator[Second]:
     try:
         yield Second(reader, writer)
     finally:
-        writer.close()
+        await closed(writer)
 
 
 async def test_http2_goes_through_the_same_gate(server: Server) -> None:
@@ -282,7 +282,7 @@ async def test_headers_that_drip_in_are_hung_up_on(upstream: Any, monkeypatch: p
             while not (await asyncio.wait([end], timeout=0.05))[0]:
                 writer.write(b"X: y\r\n")
         assert isinstance(end.exception(), ConnectionError) or end.result() == b""
-        writer.close()
+        await closed(writer)
 
 
 async def test_a_body_that_drips_in_is_refused(api: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -295,7 +295,7 @@ async def test_a_body_that_drips_in_is_refused(api: Any, monkeypatch: pytest.Mon
     )
     async with asyncio.timeout(5):
         assert b" 408 " in await reader.readline()
-    writer.close()
+    await closed(writer)
 
 
 async def test_a_crowd_of_connections_leaves_the_api_reachable(upstream: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -307,8 +307,7 @@ async def test_a_crowd_of_connections_leaves_the_api_reachable(upstream: Any, mo
         with contextlib.suppress(ConnectionError):
             async with asyncio.timeout(5):
                 assert await reader.read() == b""  # one too many
-        for _, one in [*crowd, (reader, writer)]:
-            one.close()
+        await closed(*(writer for _, writer in [*crowd, (reader, writer)]))
 
 
 def test_a_token_that_may_not_read_the_log_connects_at_once() -> None:
@@ -464,8 +463,7 @@ async def test_who_only_knocks_takes_no_room(
         writer.write(len(QUERY).to_bytes(2) + QUERY if port == "dns" else b"GET / HTTP/1.0\r\nHost: localhost\r\n\r\n")
         async with asyncio.timeout(10):
             assert await reader.readexactly(2)
-        for _, knocked in (*first, *others, (reader, writer)):
-            knocked.close()
+        await closed(*(writer for _, writer in (*first, *others, (reader, writer))))
 
 
 async def test_what_is_said_with_the_end_of_a_handshake_is_heard(files: tuple[Path, Path]) -> None:
@@ -489,4 +487,4 @@ async def test_what_is_said_with_the_end_of_a_handshake_is_heard(files: tuple[Pa
             session.write(len(QUERY).to_bytes(2) + QUERY)
             writer.write(going.read())  # Finished and the question in one
             assert bytes([192, 0, 2, 1]) in await until(lambda: session.read(65536))
-        writer.close()
+        await closed(writer)

@@ -10,6 +10,7 @@ import re
 from typing import Any
 
 import pytest
+from scripted import closed
 
 from dnsnb.server.auth import ROLES
 from dnsnb.server.routes import ROUTES
@@ -38,7 +39,7 @@ async def raw(api: Any, text: str, wait: float = 5) -> str:
                 found += chunk
     except (TimeoutError, ConnectionError):
         pass
-    writer.close()
+    await closed(writer)
     return found.decode("latin-1")
 
 
