@@ -202,6 +202,7 @@ def test_walking_by_keyboard_and_blocking_from_a_row(session: Session, view: Loc
     page.keyboard.press("b")
     expect(detail.get_by_role("status")).to_contain_text("two.example.org is now on the blacklist")
     assert look_up(session.status["dns"], "two.example.org").addresses == ["0.0.0.0"]
+    expect(view.locator(".dnsnb-rows")).to_have_text("4 rows")
     page.keyboard.press("/")
     expect(view.get_by_role("searchbox", name="Search the rows")).to_be_focused()
     page.keyboard.press("Escape")
@@ -269,6 +270,55 @@ def test_controls_change_the_server(session: Session, view: Locator, page: Page)
     open_pane(view, "Cache")
     view.get_by_role("button", name="Flush all").click()
     expect(view.get_by_text(re.compile(r"\d+ answers flushed"))).to_be_visible()
+
+
+def test_clients_get_names_and_groups_lists_of_their_own(session: Session, view: Locator, page: Page) -> None:
+    ask(session, "www.example.org")
+    expect(rows(view)).to_have_count(1)
+    pane = open_pane(view, "Clients")
+    people, groups = (pane.get_by_role("table", name=name) for name in ("Clients", "Groups"))
+    expect(people).to_contain_text("No client has a name yet")
+    expect(pane.locator("datalist option")).to_have_attribute("value", "127.0.0.1")
+    name, addresses = pane.get_by_label("client: living-room-tv"), pane.get_by_label("addresses: 192.168.1.20")
+    for address in ("127.0.0.1", "10.0.0.7"):  # the second is added to the first
+        name.fill("<b>the tv</b>")
+        addresses.fill(address)
+        page.keyboard.press("Enter")
+        expect(people).to_contain_text(address)
+        expect(name).to_have_value("")
+    expect(people.locator("tbody tr")).to_have_count(1)
+    expect(people).to_contain_text("<b>the tv</b>127.0.0.1, 10.0.0.7")
+    ask(session, "www.example.com")
+    expect(rows(view).first).to_contain_text("<b>the tv</b>")
+
+    session.client.request("POST", "/api/dns/lists", {"name": "kids", "text": "www.example.net\n", "kind": "block"})
+    hours = {"blacklist": "20:00-08:00"}
+    session.client.request("POST", "/api/dns/clients", {"groups": [{"name": "children", "schedules": hours}]})
+    open_pane(view, "Lists")
+    open_pane(view, "Clients")
+    groups.get_by_role("button", name="Change").click()
+    members, lists = pane.get_by_label("members: tablet 192.168.2.0/24"), pane.get_by_label("lists of its own")
+    said = pane.get_by_role("status")
+    members.fill("10.0.0.0/8")
+    lists.fill("kids nosuch")
+    page.keyboard.press("Enter")
+    expect(said).to_contain_text("nosuch")
+    expect(pane.get_by_label("group: children")).to_have_value("children")
+    lists.fill("kids")
+    page.keyboard.press("Enter")
+    expect(said).to_have_text("children: holds from the next query on.")
+    expect(groups).to_contain_text("blacklist: 20:00-08:00")
+    assert look_up(session.status["dns"], "www.example.net").addresses != ["0.0.0.0"]
+    groups.get_by_role("button", name="Change").click()
+    members.fill("<b>the tv</b>,")
+    members.press("Enter")
+    expect(groups).to_contain_text("<b>the tv</b>")
+    assert look_up(session.status["dns"], "www.example.net").addresses == ["0.0.0.0"]
+    expect(people.locator("tbody tr")).to_contain_text("children")
+    people.get_by_role("button", name="Remove").click()
+    expect(said).to_have_text("<b>the tv</b> is gone.")
+    expect(people).to_contain_text("No client has a name yet")
+    assert look_up(session.status["dns"], "www.example.net").addresses != ["0.0.0.0"]
 
 
 def test_hits_by_rule_and_a_list_from_a_file(session: Session, view: Locator, tmp_path: Path) -> None:
@@ -428,15 +478,19 @@ def test_both_themes_at_both_widths(session: Session, view: Locator, page: Page,
             assert len(page.screenshot(path=tmp_path / f"{scheme}-{width}.png")) > 10_000
 
 
-#: contrasts of a bar's name and count with what they lie on, the bar being of the class given (the next redraw takes it away)
+#: contrasts of a bar's name and count with what they lie on; the bar is of the class given, until the next redraw
 CONTRASTS = """(bar, name) => {
   bar.className = name;
   const pixel = new OffscreenCanvas(1, 1).getContext("2d");
-  const rgb = (...layers) => (layers.forEach(c => (pixel.fillStyle = c, pixel.fillRect(0, 0, 1, 1))), pixel.getImageData(0, 0, 1, 1).data);
+  const rgb = (...layers) => {
+    for (const layer of layers) { pixel.fillStyle = layer; pixel.fillRect(0, 0, 1, 1); }
+    return pixel.getImageData(0, 0, 1, 1).data;
+  };
   const linear = v => (v /= 255) <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
   const light = c => 0.2126 * linear(c[0]) + 0.7152 * linear(c[1]) + 0.0722 * linear(c[2]);
   const style = (part) => getComputedStyle(bar.querySelector(part));
-  const ground = light(rgb(getComputedStyle(bar.closest(".dnsnb")).backgroundColor, style(".dnsnb-barfill").backgroundColor));
+  const under = getComputedStyle(bar.closest(".dnsnb")).backgroundColor;
+  const ground = light(rgb(under, style(".dnsnb-barfill").backgroundColor));
   return [".dnsnb-barname", ".dnsnb-barcount"].map(part => {
     const text = light(rgb(style(part).color));
     return (Math.max(text, ground) + 0.05) / (Math.min(text, ground) + 0.05);
@@ -488,7 +542,7 @@ def test_axe_finds_no_serious_violation(session: Session, browser: Browser, axe:
         view.get_by_role("region", name=re.compile("Status")).get_by_role("button").first.click()
         rows(view).first.click()
         view.get_by_role("button", name="Filter columns").click()
-        for title in ("Lists", "Records", "Settings", "Look-up", "Cache"):
+        for title in ("Lists", "Clients", "Records", "Settings", "Look-up", "Cache"):
             pane = open_pane(view, title)
             if title == "Cache":
                 expect(pane.locator("td").nth(1)).to_be_visible()

@@ -1,52 +1,9 @@
 // What stands folded below the table: named lists, cache, local records, settings, and the look-up tool.
 
 import { stepItems } from "./detail.js";
+import { button, choice, folded, input, rowsTable, speaker } from "./forms.js";
 import { listPane } from "./lists.js";
 import { clock, count, h, millis, plain, put } from "./text.js";
-
-const button = (text, run, more = {}) => h("button", { type: "button", class: "dnsnb-button", onclick: run, ...more }, text);
-const input = (label, more = {}) => h("input", { type: "text", class: "dnsnb-input", "aria-label": label, placeholder: label, autocomplete: "off", spellcheck: "false", ...more });
-const choice = (label, options, onchange) => h("select", { class: "dnsnb-input", "aria-label": label, onchange }, ...options.map(([value, text]) => h("option", { value }, text ?? value)));
-
-/** Where a command's outcome is said, beside what gave it. */
-function speaker() {
-  const el = h("p", { class: "dnsnb-said", role: "status" });
-  const say = (text, bad = false) => {
-    put(el, plain(text));
-    el.classList.toggle("dnsnb-bad", bad);
-  };
-  /** Run a command; its control rests meanwhile, an error is said here. */
-  const attempt = async (control, run, doing = "") => {
-    if (control) control.disabled = true;
-    const began = Date.now();
-    const wait = () => say(`${doing || "Working"}… ${Math.round((Date.now() - began) / 1000)} s`);
-    say(doing ? `${doing}…` : "…");
-    const clockwork = setInterval(wait, 1000); // a long load is seen to go on
-    try {
-      say((await run()) || "");
-      return true;
-    } catch (error) {
-      say(error.message, true);
-      return false;
-    } finally {
-      clearInterval(clockwork);
-      if (control) control.disabled = false;
-    }
-  };
-  return { el, say, attempt };
-}
-
-/** A section that is folded away: `load` is called each time it is opened. */
-function folded(title, body, load) {
-  return { title, load, el: h("section", { class: "dnsnb-pane", "aria-label": title, hidden: true }, body) };
-}
-
-function rowsTable(label, heads) {
-  const body = h("tbody", {});
-  const head = h("thead", {}, h("tr", {}, ...heads.map((t) => h("th", { scope: "col" }, t))));
-  const el = h("div", { class: "dnsnb-grid" }, h("table", { "aria-label": label }, head, body));
-  return { el, fill: (rows, empty) => ((head.hidden = !rows.length), body).replaceChildren(...(rows.length ? rows.map((cells) => h("tr", {}, ...cells.map((c) => h("td", {}, c)))) : [h("tr", {}, h("td", { colspan: heads.length, class: "dnsnb-muted" }, empty))])) };
-}
 
 export function listsSection(desk) {
   const panes = [listPane(desk, "blacklist", "Blacklist"), listPane(desk, "whitelist", "Whitelist")];

@@ -2,6 +2,7 @@
 
 import { HEADS, barsPane } from "./bars.js";
 import { Chart, WINDOWS } from "./chart.js";
+import { clientsSection } from "./clients.js";
 import { detailPane } from "./detail.js";
 import { cacheSection, listsSection, lookupSection, pauseControl, recordsSection, settingsSection } from "./panes.js";
 import { seriesOf } from "./rates.js";
@@ -83,7 +84,7 @@ export function mount(el, desk, options = {}) {
     mark("table");
   };
   const lookup = lookupSection(desk);
-  const sections = has("controls") ? [listsSection(desk), cacheSection(desk), recordsSection(desk), settingsSection(desk), lookup] : has("table") && commands ? [lookup] : [];
+  const sections = has("controls") ? [listsSection(desk), clientsSection(desk), cacheSection(desk), recordsSection(desk), settingsSection(desk), lookup] : has("table") && commands ? [lookup] : [];
   const tabs = tabbed(sections);
   const detail = detailPane(desk, { commands, onClose: () => choose(null), onLookup: (name, type) => (tabs.open(lookup), lookup.ask(name, type)) });
   const hold = (on) => {
@@ -294,7 +295,7 @@ function tabbed(sections) {
     });
     section?.load?.();
   };
-  const el = h("div", { class: "dnsnb-more", hidden: !sections.length }, h("div", { class: "dnsnb-tabs", role: "group", "aria-label": "Lists, cache, records, settings, look-up" }, ...buttons), ...sections.map((s) => s.el));
+  const el = h("div", { class: "dnsnb-more", hidden: !sections.length }, h("div", { class: "dnsnb-tabs", role: "group", "aria-label": "Lists, clients, cache, records, settings, look-up" }, ...buttons), ...sections.map((s) => s.el));
   open(null);
   return { el, open };
 }
