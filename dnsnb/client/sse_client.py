@@ -23,7 +23,7 @@ from dnsnb import sse
 from dnsnb.background import BackgroundLoop
 from dnsnb.client.events import Event, EventBuffer, Policy
 from dnsnb.client.states import ChannelStates
-from dnsnb.client.trust import NOT_TRUSTED, Trust, why_unreachable
+from dnsnb.client.trust import NOT_TRUSTED, Trust, hang_up, why_unreachable
 from dnsnb.errors import NotConnected
 from dnsnb.schema import whole
 
@@ -322,17 +322,19 @@ class SSEClient:
                     _LOST.discard(self.url)
                     log.info("connection to %s is back", self.url)
                 self._set("open")
-                async for chunk in response.content.iter_any():
-                    for message in decoder.feed(chunk):
-                        event = _event(message)
-                        if event is not None:
-                            self._dispatch(event)
-                    self._last_id = decoder.last_event_id
-                    if self._brakes:
-                        await self._wait_for_readers()
+                try:
+                    async for chunk in response.content.iter_any():
+                        for message in decoder.feed(chunk):
+                            event = _event(message)
+                            if event is not None:
+                                self._dispatch(event)
+                        self._last_id = decoder.last_event_id
+                        if self._brakes:
+                            await self._wait_for_readers()
+                except asyncio.CancelledError:
+                    hang_up(response)
+                    raise
             outcome.reason = "the server ended the stream"
-        except asyncio.CancelledError:
-            raise
         except (TimeoutError, aiohttp.ServerTimeoutError):
             outcome.reason = f"nothing heard for {IDLE:g} s" if outcome.was_open else "no answer in time"
         except (aiohttp.ClientError, OSError, sse.MessageTooLarge) as error:

@@ -53,3 +53,9 @@ def why_unreachable(error: Exception) -> str:
     if isinstance(error, aiohttp.ServerFingerprintMismatch):
         return f"its certificate is another one: its fingerprint is {error.got.hex()}"
     return str(error)
+
+
+def hang_up(response: aiohttp.ClientResponse) -> None:
+    """Leave without TLS's goodbye: the server's may come when the loop has ended, and the socket would stay open."""
+    if response.connection is not None and response.connection.transport is not None:
+        response.connection.transport.abort()
