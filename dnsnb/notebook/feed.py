@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from dnsnb import schema
 from dnsnb.notebook.frames_out import encode, tail, with_domains
-from dnsnb.notebook.pacing import Budget, Pace
+from dnsnb.notebook.pacing import Pace
 from dnsnb.notebook.rates import Rates
 
 KEEP_ROWS = 20_000  # newest rows held for views that open or fall behind
@@ -149,23 +149,21 @@ class Feed:
         self._snapshot_dirty = True
         self._snapshot_at = -1e9
 
-    def serve(self, now: float, budget: Budget) -> float | None:
-        """Send what is due; return the seconds until there may be more, None when only an event can change that."""
-        wait: float | None = None
+    def due(self, now: float) -> list[View]:
+        """Return the views that lack something and may be sent a frame."""
         with self._lock:
             dirty, self.dirty = self.dirty, set()
-        for view in self.views:
-            if dirty:
+        if dirty:
+            for view in self.views:
                 view_dirty(view).update(dirty)
-            behind = view.cursor < self._rows or bool(view_dirty(view))
-            if not behind or not view.pace.visible:
-                continue
-            if view.pace.due(now) and budget.take(now):
-                self.frame(view, now)
-            if view.cursor < self._rows or view_dirty(view) or view.pace.waiting_since is not None:
-                wait = 0.05
-        if self.views:
-            self.views.append(self.views.pop(0))  # in turn
+        return [view for view in self.views if self._behind(view) and view.pace.due(now)]
+
+    def _behind(self, view: View) -> bool:
+        return view.cursor < self._rows or bool(view_dirty(view))
+
+    def serve(self, now: float) -> float | None:
+        """Keep the snapshot; return the seconds until there may be more to do, None when only an event changes that."""
+        wait = 0.05 if any(view.pace.visible and self._behind(view) for view in self.views) else None
         if self._snapshot_dirty and any(not v.pace.silent(now) for v in self.views):
             left = self._snapshot_at + SNAPSHOT_EVERY - now
             if left <= 0:

@@ -67,7 +67,7 @@ class Pace:
 
 
 class Budget:
-    """At most one frame per `INTERVAL` for all views together, in turn."""
+    """At most one frame per `INTERVAL` for all views together."""
 
     def __init__(self) -> None:
         self._last = -1e9

@@ -134,9 +134,11 @@ class ViewLoop:
                 log.exception("a view's message failed")
             wait = None
             now = time.monotonic()
-            for feed in list(self._feeds):
+            feeds = list(self._feeds)
+            self._send_frame(feeds, now)
+            for feed in feeds:
                 try:
-                    again = feed.serve(now, self._budget)
+                    again = feed.serve(now)
                 except Exception:
                     log.exception("a view could not be served")
                     again = 1.0
@@ -146,6 +148,18 @@ class ViewLoop:
                 if not self._feeds and self._inbox.empty():
                     self._thread = None
                     return
+
+    def _send_frame(self, feeds: list[Feed], now: float) -> None:
+        """Send this interval's frame, if it is still there, to the view of any session that waits for one longest."""
+        due = [(view.pace.sent_at, number, view) for number, feed in enumerate(feeds) for view in feed.due(now)]
+        if not due or not self._budget.take(now):
+            return
+        _, number, view = min(due, key=lambda found: found[0])
+        try:
+            feeds[number].frame(view, now)
+        except Exception:
+            log.exception("a view could not be served")
+            view.pace.sending(now)  # the others have their turn before it is tried again
 
 
 def _carry_out(session: Any, view: View, message: dict[str, Any]) -> None:
