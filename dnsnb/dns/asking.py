@@ -6,7 +6,6 @@ No I/O; knows wire, aliases, policy.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 from dnsnb.dns import wire
 from dnsnb.dns.aliases import Alias
@@ -15,19 +14,12 @@ from dnsnb.dns.policy import Policy
 from dnsnb.dns.rules import NONE, Verdict
 from dnsnb.dns.wire import Query, Question
 
-
-class Asked(NamedTuple):
-    """A query that waits for an upstream."""
-
-    query: Query
-    client: str
-    transport: str
-    began: float
-    arrived: int
-    reply: Callable[[bytes], None]
-    verdict: Verdict
-    alias: Alias | None = None
-    stamp: object = None
+#: what sends a reply; what gives that for the i-th query of a batch
+Reply = Callable[[bytes], None]
+Later = Callable[[int], Reply]
+#: A query that waits for an upstream: query, client, transport, when it came (on the engine's clock, and in ns on the
+#: wall's), its reply, the verdict, our part of the answer, the asker's stamp. A plain tuple, as `forwarding.Result` is.
+Asked = tuple[Query, str, str, float, int, Reply, Verdict, Alias | None, object]
 
 
 #: What `answer_now` found and could not answer: the message, read, its verdict, our part of the answer, whether memory
@@ -74,7 +66,7 @@ class Once:
 
     __slots__ = ("_reply", "used")
 
-    def __init__(self, reply: Callable[[bytes], None]) -> None:
+    def __init__(self, reply: Reply) -> None:
         self._reply = reply
         self.used = False
 

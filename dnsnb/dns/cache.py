@@ -163,10 +163,10 @@ class Cache:
             if len(self._cuts) > self.limit_entries:
                 self._cuts = {q.qname for q, held in self._entries.items() if held.answer.rcode == wire.NXDOMAIN}
             self._cuts.add(question.qname)
-        self.bytes += len(answer.body) + _OVERHEAD
-        while len(entries) > self.limit_entries or self.bytes > self.limit_bytes:
+        size = self.bytes = self.bytes + len(answer.body) + _OVERHEAD
+        while len(entries) > self.limit_entries or size > self.limit_bytes:
             _, gone = entries.popitem(last=False)
-            self.bytes -= len(gone.answer.body) + _OVERHEAD
+            size = self.bytes = size - len(gone.answer.body) - _OVERHEAD
             self.evictions += 1
         self.version += 1
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from dnsnb.dns import wire
 from dnsnb.dns.aliases import Alias, alias_of, joined
-from dnsnb.dns.asking import NOT_SERVED, Asked, Once, Seen, judged, not_served
+from dnsnb.dns.asking import NOT_SERVED, Asked, Later, Once, Reply, Seen, judged, not_served
 from dnsnb.dns.cache import Cache, Entry
 from dnsnb.dns.forwarding import Forwarder, Result
 from dnsnb.dns.journal import Journal, LogBatch, Record
@@ -19,6 +19,7 @@ from dnsnb.dns.message import make_answer, render
 from dnsnb.dns.options import EngineOptions
 from dnsnb.dns.peers import Memo, Peer, Peers
 from dnsnb.dns.policy import Policy
+from dnsnb.dns.reading import Limits
 from dnsnb.dns.replies import Replies
 from dnsnb.dns.reserved import TOPS, soa, special_answer
 from dnsnb.dns.rules import NONE, Verdict
@@ -27,13 +28,11 @@ from dnsnb.dns.wire import BadQuery, Query, Question, read_query
 STALE_TTL = 30  # RFC 8767 4
 STALE_WAIT = 1.8  # RFC 8767 5
 FAILURE_TTL = 5  # RFC 9520 3.2
-MAX_LEFT = 256  # decided, and about to be asked
 LOCAL_TTL = 60  # for what a local name has no record of
 PREFETCH_HITS = 2
 OFTEN = 1.0  # seconds: the reply to what is asked again so soon is remembered as it is
 
 _SAID = (wire.NOERROR, wire.NXDOMAIN)
-_new = tuple.__new__  # a named tuple's own constructor costs three times as much
 
 EDE_STALE, EDE_STALE_NX, EDE_CACHED_ERROR = 3, 19, 13
 
@@ -60,7 +59,7 @@ class Engine:
         self.wall = wall
         self.counts: dict[str, int] = {}
         self._kept: Entry | None = None  # of the answer that comes to its waiters now
-        self._seen: dict[int, Seen] = {}  # by the identity of the message, until it is asked
+        self._seen: Seen | None = None  # what was decided last and is to be asked: `ask` comes next
         options = options or EngineOptions()
         self.peers = Peers(policy, options)
         self.replies = Replies(policy, options, self.journal, clock, wall)
@@ -71,11 +70,7 @@ class Engine:
         """Take new options; they hold from the next query."""
         self.peers.configure(options)
         self.options = self.replies.options = options
-        self.forwarder.limits = {
-            "ttl_floor": options.ttl_floor,
-            "ttl_cap": options.ttl_cap,
-            "negative_cap": options.negative_cap,
-        }
+        self.forwarder.limits = Limits(options.ttl_floor, options.ttl_cap, options.negative_cap)
         self.forwarder.fast_paths = options.fast_paths
 
     def forget(self) -> None:
@@ -99,16 +94,19 @@ class Engine:
                         self._refresh(memo, now)
                     self.journal.record((self.wall(), client, transport, memo.record, 0.0, memo.ttl))
                     return query[:2] + memo.body
-        return self._decide(query, client, transport, peer)
+        return self._decide(query, client, transport, peer, self.clock())
 
-    def answer_many(self, queries: list[bytes], clients: list[str]) -> list[bytes | None]:
-        """Return `answer_now` of each (they came over UDP at one moment), the remembered ones without a call each."""
-        if self.options.rate_limit or not self.options.fast_paths:
-            return [self.answer_now(query, client) for query, client in zip(queries, clients, strict=True)]
+    def answer_many(self, queries: list[bytes], clients: list[str], later: Later | None = None) -> list[bytes | None]:
+        """Return `answer_now` of each (they came over UDP at one moment), the remembered ones without a call each.
+
+        With `later`, which gives the i-th one's reply, an upstream is asked at once where one must be: b"", not None.
+        """
         journal = self.journal
         rows = journal.rows
-        if journal.limit - len(rows) < len(queries):
-            return [self.answer_now(query, client) for query, client in zip(queries, clients, strict=True)]
+        one_by_one = self.options.rate_limit or not self.options.fast_paths
+        if one_by_one or journal.limit - len(rows) < len(queries):
+            pairs = enumerate(zip(queries, clients, strict=True))
+            return [self._answer_or_ask(number, query, client, later) for number, (query, client) in pairs]
         now, wall = self.clock(), self.wall()
         replies: list[bytes | None] = []
         last, remembered = "", self.peers.of(clients[0]).memo.get
@@ -120,41 +118,44 @@ class Engine:
                 rows.append((wall, client, "udp", memo.record, 0.0, memo.ttl))
                 replies.append(query[:2] + memo.body)
             elif memo is None:
-                replies.append(self._decide(query, client, "udp", self.peers.of(client)))
+                reply = self._decide(query, client, "udp", self.peers.of(client), now)
+                if reply is None and later is not None:
+                    self._forward(client, "udp", later(len(replies)), now, wall)
+                    reply = b""
+                replies.append(reply)
             else:
-                replies.append(self.answer_now(query, client))
+                replies.append(self._answer_or_ask(len(replies), query, client, later))
         return replies
 
-    def ask(self, query: bytes, client: str, transport: str, reply: Callable[[bytes], None]) -> None:
+    def _answer_or_ask(self, number: int, query: bytes, client: str, later: Later | None) -> bytes | None:
+        reply = self.answer_now(query, client)
+        if reply is None and later is not None:
+            self.ask(query, client, "udp", later(number))
+            return b""
+        return reply
+
+    def ask(self, query: bytes, client: str, transport: str, reply: Reply) -> None:
         """Ask an upstream; `reply` is called exactly once with the whole answer, before the deadline."""
-        seen = self._seen.pop(id(query), None)
-        if seen is not None and seen[0] is query:
-            _, parsed, verdict, alias, known, stamp = seen
-        else:
+        if self._seen is None or self._seen[0] is not query:
             ready = self.answer_now(query, client, transport)
             if ready is not None:
                 reply(ready)
                 return
-            _, parsed, verdict, alias, known, stamp = self._seen.pop(id(query))
-        now = self.clock()
-        if alias is not None:
-            asked = Asked(parsed, client, transport, now, self.wall(), reply, verdict, alias)
-            self.forwarder.ask(alias.target, (self._got_alias, asked), now)
-            return
-        question = parsed.question
-        if known and self._held(question, now) is not None:
-            once = Once(reply)
-            asked = Asked(parsed, client, transport, now, self.wall(), once, verdict)
-            self.forwarder.later(STALE_WAIT, lambda: self._stale(asked, once))
-        else:
-            asked = _new(Asked, (parsed, client, transport, now, self.wall(), reply, verdict, None, stamp))
-        self.forwarder.ask(question, (self._got, asked), now)
+        self._forward(client, transport, reply, self.clock(), self.wall())
 
-    def _leave(self, message: bytes, seen: Seen) -> None:
-        """Keep what was decided for `ask`, which comes next: it holds the message, so its identity stays its own."""
-        if len(self._seen) >= MAX_LEFT:
-            self._seen.clear()
-        self._seen[id(message)] = seen
+    def _forward(self, client: str, transport: str, reply: Reply, now: float, arrived: int) -> None:
+        """Ask an upstream what was just decided and can't be answered."""
+        assert self._seen is not None
+        _, query, verdict, alias, known, stamp = self._seen
+        self._seen = None
+        once = Once(reply) if known and self._held(query.question, now) is not None else None
+        asked = (query, client, transport, now, arrived, once or reply, verdict, alias, stamp)
+        if once is not None:
+            self.forwarder.later(STALE_WAIT, lambda: self._stale(asked, once))
+        if alias is None:
+            self.forwarder.ask(query.question, (self._got, asked), now)
+        else:
+            self.forwarder.ask(alias.target, (self._got_alias, asked), now)
 
     def drain(self, most: int | None = None) -> LogBatch | None:
         """Return the rows logged since the last call, by column, and count them by status."""
@@ -174,13 +175,12 @@ class Engine:
 
     # --- from memory ---
 
-    def _decide(self, message: bytes, client: str, transport: str, peer: Peer) -> bytes | None:
+    def _decide(self, message: bytes, client: str, transport: str, peer: Peer, now: float) -> bytes | None:
         try:
             query = read_query(message, plain=self.options.fast_paths)
         except BadQuery as bad:
             return self.replies.bad(message, bad.reply, client, transport, peer)
         self.replies.key = message[2:]
-        now = self.clock()
         if peer.rules.view:
             query = query._replace(question=query.question._replace(view=peer.rules.view))
         question = query.question
@@ -236,7 +236,7 @@ class Engine:
         if not query.rd:
             # a question that forbids recursion is answered from memory alone
             return self.replies.own(query, client, transport, make_answer(question, wire.REFUSED, ede=20), "refused")
-        self._leave(message, (message, query, verdict, None, entry is not None, peer.stamp))
+        self._seen = (message, query, verdict, None, entry is not None, peer.stamp)
         return None
 
     def _aliased(
@@ -254,7 +254,7 @@ class Engine:
         if not query.rd:
             answer = make_answer(query.question, wire.NOERROR, alias.records)
             return self.replies.own(query, client, transport, answer, alias.status, alias.verdict)
-        self._leave(message, (message, query, alias.verdict, alias, False, None))
+        self._seen = (message, query, alias.verdict, alias, False, None)
         return None
 
     def _cached(
@@ -302,7 +302,7 @@ class Engine:
 
     def _keep(self, question: Question, result: Result, now: float) -> None:
         """Put what an upstream said into the cache; failures too, for a moment (RFC 9520 3.2)."""
-        answer = result.answer
+        answer, upstream, said, why = result
         if answer is not None and answer.rcode in _SAID:
             self._kept = self.cache.put(question, answer, now)
             return
@@ -314,26 +314,26 @@ class Engine:
         live = self.cache.peek(question)
         if live is not None and now < live.expires:
             return  # refreshing it ahead of time was in vain: it holds until its end
-        ede = result.ede if result.ede is not None else 0
-        failure = make_answer(question, wire.SERVFAIL, ede=ede, ede_text=result.why)
+        ede = said if said is not None else 0
+        failure = make_answer(question, wire.SERVFAIL, ede=ede, ede_text=why)
         failure.keep = FAILURE_TTL
-        failure.upstream = result.upstream
+        failure.upstream = upstream
         self.cache.put(question, failure, now)
 
     def _got(self, asked: Asked, result: Result, now: float) -> None:
         """Answer one waiter."""
         self.replies.key = b""
         query, client, transport, began, arrived, send, verdict, _, stamp = asked
-        answer, upstream, _, _ = result
+        answer, upstream, ede, why = result
         status = "forwarded"
         if answer is None or answer.rcode not in _SAID:
             held = self._held(query.question, now)
             if held is not None:
                 self._send_stale(asked, held)
                 return
-            code = answer.ede if answer is not None and answer.ede is not None else result.ede
+            code = answer.ede if answer is not None and answer.ede is not None else ede
             answer = make_answer(query.question, wire.SERVFAIL)
-            answer.upstream, answer.ede, answer.ede_text = upstream, code, result.why
+            answer.upstream, answer.ede, answer.ede_text = upstream, code, why
             status = "failed"
         else:
             found = NONE if verdict is not NONE else judged(self.policy, client, verdict, answer)
@@ -349,19 +349,19 @@ class Engine:
 
     def _got_alias(self, asked: Asked, result: Result, now: float) -> None:
         self.replies.key = b""
-        alias = asked.alias
+        query, client, transport, began, arrived, send, _, alias, _ = asked
         assert alias is not None
-        rest, age = result.answer, 0
+        rest, upstream, _, _ = result
+        age = 0
         if rest is None or rest.rcode not in (wire.NOERROR, wire.NXDOMAIN):
             held = self._held(alias.target, now)
             rest, age = (held.answer, int(now - held.stored)) if held is not None else (None, 0)
-        answer = joined(alias, asked.query.question, rest, age)
-        answer.upstream = result.upstream
-        reply = render(asked.query, answer, transport=asked.transport)
-        record = Record(asked.query, reply, answer, alias.status, alias.verdict, None, result.upstream)
-        waited = (now - asked.began) * 1000
-        self.journal.record((asked.arrived, asked.client, asked.transport, record, waited, answer.ttl))
-        asked.reply(reply)
+        answer = joined(alias, query.question, rest, age)
+        answer.upstream = upstream
+        reply = render(query, answer, transport=transport)
+        record = Record(query, reply, answer, alias.status, alias.verdict, None, upstream)
+        self.journal.record((arrived, client, transport, record, (now - began) * 1000, answer.ttl))
+        send(reply)
 
     def _held(self, question: Question, now: float) -> Entry | None:
         """Return what may serve though it has ended (RFC 8767), where settings allow it."""
@@ -371,7 +371,7 @@ class Engine:
     def _stale(self, asked: Asked, once: Once) -> None:
         """The upstream took its time: answer from what has ended (RFC 8767 5), if it hasn't come meanwhile."""
         now = self.clock()
-        held = None if once.used else self._held(asked.query.question, now)
+        held = None if once.used else self._held(asked[0].question, now)
         if held is not None:
             held.retry_at = now + FAILURE_TTL
             self._send_stale(asked, held)

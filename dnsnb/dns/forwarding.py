@@ -8,11 +8,11 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 from dnsnb.dns import wire
 from dnsnb.dns.message import Answer, make_answer
-from dnsnb.dns.reading import read_addresses, read_answer
+from dnsnb.dns.reading import Limits, read_addresses, read_answer
 from dnsnb.dns.upstream import Target, order
 from dnsnb.dns.wire import Question
 from dnsnb.errors import WireError
@@ -28,18 +28,12 @@ HEARD = 30.0  # seconds for which an answer shows that an upstream is there
 PLAIN = 900.0  # seconds for which one that was seen to know no EDNS is asked without
 NO_EDNS = (wire.FORMERR, wire.NOTIMP)  # what such a one says (RFC 6891 7)
 
-_new = tuple.__new__  # a named tuple's own constructor costs three times as much
-
 EDE_UNREACHABLE, EDE_NETWORK, EDE_OTHER = 22, 23, 0
 
 
-class Result(NamedTuple):
-    """What came of a question: an answer (also a failing one), or None with the reason; who said it, in how many ms."""
-
-    answer: Answer | None
-    upstream: str | None
-    ede: int | None
-    why: str
+#: What came of a question: an answer (also a failing one) or None, the upstream's name, the extended error, the reason.
+#: A plain tuple: a named one costs three times as much, and there is one for every question.
+Result = tuple[Answer | None, str | None, int | None, str]
 
 
 #: who waits for a question: called as got(about, result, now)
@@ -58,6 +52,7 @@ class Pending:
         "bare",
         "deadline",
         "done",
+        "due",
         "failing",
         "question",
         "refused",
@@ -74,6 +69,7 @@ class Pending:
         self.targets = targets
         self.waiters = waiters
         self.deadline = deadline
+        self.due = deadline  # when it is looked at again
         self.attempts = 0
         self.tried: dict[str, float] = {}
         self.again: dict[str, int] | None = None
@@ -94,7 +90,7 @@ class Forwarder:
         later: Callable[[float, Callable[[], None]], Any],
         strategy: str = "ordered",
         on_health: Callable[[Target], None] = lambda _target: None,
-        limits: dict[str, int] | None = None,
+        limits: Limits = Limits(),  # noqa: B008 - never changed
         deadline: float = DEADLINE,
     ) -> None:
         self.targets = list(targets)
@@ -104,13 +100,12 @@ class Forwarder:
         self.clock = clock
         self.later = later
         self.on_health = on_health
-        self.limits = limits or {}
+        self.limits = limits
         self.deadline = deadline
         self.pending: dict[Question, Pending] = {}
         self.fast_paths = True
         self.ignored = 0  # messages that answered nothing we asked
         self.overflowed = 0
-        self._due: dict[int, list[Pending]] = {}  # by the tick that looks at them
         self._ticking = False
         self._turn = random.randrange(1 << 16)
 
@@ -124,32 +119,32 @@ class Forwarder:
                 pending.waiters.append(waiter)
             else:
                 self.overflowed += 1
-                waiter[0](waiter[1], Result(None, None, EDE_OTHER, "too many askers wait for this name"), now)
+                waiter[0](waiter[1], (None, None, EDE_OTHER, "too many askers wait for this name"), now)
             return
         if len(self.pending) >= MAX_PENDING:
             self.overflowed += 1
             oldest = next(iter(self.pending.values()))
-            self._finish(oldest, Result(None, None, EDE_OTHER, "too many questions in flight"), now)
+            self._finish(oldest, (None, None, EDE_OTHER, "too many questions in flight"), now)
         self._turn += 1
         targets: Sequence[Target] = self.targets_for(question) if self.routes or self.views else self.targets
         if len(targets) > 1:
             targets = order(targets, self.strategy, now, self._turn)
         pending = Pending(question, targets, now + self.deadline, [] if waiter is None else [waiter])
         self.pending[question] = pending
-        if len(targets) == 1:
+        if len(targets) == 1:  # as `_try_next` does, with nothing to be chosen
             target = targets[0]
             pending.attempts = 1
-            self._push(pending, now + min(target.timeout, self.deadline))
+            self._wait(pending, min(now + target.timeout, pending.deadline))
             self._send(pending, target, now)
             return
         if not targets:
-            self._finish(pending, Result(None, None, EDE_UNREACHABLE, "no upstream is set"), now)
+            self._finish(pending, (None, None, EDE_UNREACHABLE, "no upstream is set"), now)
             return
         if self.strategy == "parallel":
             for target in targets[:4]:
                 self._send(pending, target, now)
             pending.attempts = 1
-            self._push(pending, now + GRACE)
+            self._wait(pending, now + GRACE)
         else:
             self._try_next(pending, now)
             self._probe(pending, now)
@@ -170,18 +165,18 @@ class Forwarder:
         """Send once more: to the next one that wasn't tried, else round again."""
         targets = pending.targets
         if pending.attempts >= max(TRIES, len(targets)):
-            self._push(pending, pending.deadline)
+            self._wait(pending, pending.deadline)
             self._last_resort(pending, now)
             return
         fresh = [t for t in targets if t.name not in pending.tried]
         usable = [t for t in targets if t.name not in pending.refused]
         if not fresh and not usable:
-            self._finish(pending, pending.failing or Result(None, None, EDE_NETWORK, "no upstream can be reached"), now)
+            self._finish(pending, pending.failing or (None, None, EDE_NETWORK, "no upstream can be reached"), now)
             return
         target = fresh[0] if fresh else usable[pending.attempts % len(usable)]
         pending.attempts += 1
         wait = target.timeout if pending.attempts == 1 else GRACE
-        self._push(pending, min(now + wait, pending.deadline))
+        self._wait(pending, min(now + wait, pending.deadline))
         self._send(pending, target, now)
 
     def _last_resort(self, pending: Pending, now: float) -> None:
@@ -194,13 +189,15 @@ class Forwarder:
 
     def _send(self, pending: Pending, target: Target, now: float) -> None:
         target.sent += 1
-        if target.name in pending.tried:
+        if pending.tried and target.name in pending.tried:
             again = pending.again = pending.again or {}
             again[target.name] = again.get(target.name, 0) + 1
             if again[target.name] >= GUESSABLE and self._by_stream(pending, target):
                 return
         pending.tried[target.name] = now
-        query = self._query(pending, target, now)
+        query = pending.wire
+        if now < target.plain_until or pending.bare:
+            query = self._query(pending, target, now)
         target.upstream.send(query, partial(self._answered, pending, target), pending.deadline)
 
     def _query(self, pending: Pending, target: Target, now: float) -> bytes:
@@ -240,10 +237,11 @@ class Forwarder:
             if not pending.done and self._others(pending):
                 self._try_next(pending, now)
             elif not pending.done:
-                self._finish(pending, pending.failing or Result(None, target.name, EDE_NETWORK, why), now)
+                self._finish(pending, pending.failing or (None, target.name, EDE_NETWORK, why), now)
             return
         question = pending.question
-        answer = read_addresses(message, question, **self.limits) if self.fast_paths else None
+        limits = self.limits
+        answer = read_addresses(message, question, limits.ttl_floor, limits.ttl_cap) if self.fast_paths else None
         if answer is None:
             unread = len(message) > 11 and message[3] & 15 in NO_EDNS
             if unread and target.name not in pending.bare and not pending.done:
@@ -252,9 +250,7 @@ class Forwarder:
                 return
             try:
                 bare = unread and len(message) == 12  # it could not even read the question
-                answer = (
-                    make_answer(question, message[3] & 15) if bare else read_answer(message, question, **self.limits)
-                )
+                answer = make_answer(question, message[3] & 15) if bare else read_answer(message, question, *limits)
             except WireError:
                 self.ignored += 1  # keep listening: the right one may follow
                 return
@@ -266,11 +262,10 @@ class Forwarder:
         if answer.rcode == wire.NOERROR or answer.rcode == wire.NXDOMAIN:
             if pending.bare and target.name in pending.bare:
                 target.plain_until = now + PLAIN
-            self._finish(pending, _new(Result, (answer, target.name, answer.ede, "")), now)
+            self._finish(pending, (answer, target.name, answer.ede, ""), now)
             return
-        pending.failing = Result(
-            answer, target.name, answer.ede, f"{target.name} answered {wire.rcode_text(answer.rcode)}"
-        )
+        why = f"{target.name} answered {wire.rcode_text(answer.rcode)}"
+        pending.failing = (answer, target.name, answer.ede, why)
         pending.refused += (target.name,)
         if self._others(pending):
             self._try_next(pending, now)
@@ -286,34 +281,30 @@ class Forwarder:
     def _others(self, pending: Pending) -> bool:
         return any(t.name not in pending.refused for t in pending.targets)
 
-    def _push(self, pending: Pending, due: float) -> None:
-        tick = int(due / TICK) + 1
-        at = self._due.get(tick)
-        if at is None:
-            self._due[tick] = [pending]
-        else:
-            at.append(pending)
+    def _wait(self, pending: Pending, due: float) -> None:
+        """Have it looked at when it is due.
+
+        Nothing but `pending` holds what is in flight: what is answered goes at once, and its memory, still in the
+        processor's caches, is the next question's.
+        """
+        pending.due = due
         if not self._ticking:
             self._ticking = True
             self.later(TICK, self._tick)
 
     def _tick(self) -> None:
         now = self.clock()
-        for tick in sorted(tick for tick in self._due if tick * TICK <= now):
-            for pending in self._due.pop(tick):
-                if not pending.done:
-                    self._late(pending, now)
-        if self._due and not self.pending:
-            self._due.clear()
-        if self._due:
+        for pending in [p for p in self.pending.values() if p.due <= now]:
+            if not pending.done:
+                self._late(pending, now)
+        self._ticking = bool(self.pending)
+        if self._ticking:
             self.later(TICK, self._tick)
-        else:
-            self._ticking = False
 
     def _late(self, pending: Pending, now: float) -> None:
         """Nothing came in time: try once more, or end it."""
         if now >= pending.deadline:
-            self._finish(pending, pending.failing or Result(None, None, EDE_UNREACHABLE, "no upstream answered"), now)
+            self._finish(pending, pending.failing or (None, None, EDE_UNREACHABLE, "no upstream answered"), now)
             return
         for target in pending.targets:
             if target.name in pending.tried and target.name not in pending.refused:
@@ -337,4 +328,4 @@ class Forwarder:
     def abandon(self, why: str) -> None:
         """End everything in flight, as a stop does: every waiter gets its SERVFAIL."""
         for pending in list(self.pending.values()):
-            self._finish(pending, Result(None, None, EDE_OTHER, why), self.clock())
+            self._finish(pending, (None, None, EDE_OTHER, why), self.clock())

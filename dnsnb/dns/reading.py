@@ -6,6 +6,7 @@ No I/O; knows wire, records and message. Whatever the bytes, WireError is all th
 from __future__ import annotations
 
 import struct
+from typing import NamedTuple
 
 from dnsnb.dns import wire
 from dnsnb.dns.message import AddressAnswer, Answer, make_answer
@@ -38,8 +39,16 @@ _SHAPES = {
 }
 
 
+class Limits(NamedTuple):
+    """How long an answer may be kept, in seconds: at least, at most, and at most what says that there is none."""
+
+    ttl_floor: int = 0
+    ttl_cap: int = 86_400
+    negative_cap: int = 10_800
+
+
 def read_answer(
-    message: bytes, question: Question, *, ttl_floor: int = 0, ttl_cap: int = 86400, negative_cap: int = 10800
+    message: bytes, question: Question, ttl_floor: int = 0, ttl_cap: int = 86400, negative_cap: int = 10800
 ) -> Answer:
     """Return an upstream's answer to `question`, scrubbed: nothing beside the question's own chain becomes an answer.
 
@@ -130,7 +139,7 @@ def read_answer(
 
 
 def read_addresses(
-    message: bytes, question: Question, *, ttl_floor: int = 0, ttl_cap: int = 86400, negative_cap: int = 0
+    message: bytes, question: Question, ttl_floor: int = 0, ttl_cap: int = 86400, negative_cap: int = 0
 ) -> Answer | None:
     """Return the commonest answer, addresses of the very name that was asked and an OPT without options; else None.
 

@@ -19,6 +19,7 @@ Done = Callable[[bytes | None, str], None]
 STRATEGIES = ("ordered", "fastest", "parallel", "balanced")
 FIRST_TIMEOUT = 0.7
 LEAST_TIMEOUT = 0.25
+MOMENT = 0.001  # seconds: what comes so soon after another answer tells nothing new of its upstream
 BACK_OFF = (2.0, 5.0, 10.0, 20.0, 30.0)
 
 
@@ -169,6 +170,8 @@ class Target:
     def succeeded(self, now: float, seconds: float) -> bool:
         """Take in an answer; returns whether the state changed."""
         self.answered += 1
+        if now - self.last_answer < MOMENT and self.state == "up":  # many came at once: one of them tells enough
+            return False
         self.failures = 0
         self.last_answer = now
         srtt = self.srtt = seconds if self.srtt is None else self.srtt + (seconds - self.srtt) / 8

@@ -132,14 +132,14 @@ class UdpListener:
             queries, clients = datagrams.receive()
             if not queries:
                 return
-            replies = engine.answer_many(queries, clients)
-            if None in replies:
-                for index, reply in enumerate(replies):
-                    if reply is None:
-                        engine.ask(queries[index], clients[index], "udp", partial(self._later, datagrams.place(index)))
+            replies = engine.answer_many(queries, clients, self._reply_to)
             self.unsent += datagrams.send(replies)
             if len(queries) < FEW:
                 return
+
+    def _reply_to(self, index: int) -> Callable[[bytes], None]:
+        """Return what sends the reply to the i-th asker of the last batch, when it is there."""
+        return partial(self._later, self._datagrams.place(index))
 
     def _later(self, place: bytes, reply: bytes) -> None:
         """Send what an upstream had to say, with all that comes in the same turn of the loop."""

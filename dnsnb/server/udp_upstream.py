@@ -180,28 +180,31 @@ class _Port:
 
     def take(self, message: bytes) -> None:
         """Give an answer to whoever waits for it; what is none is not looked at any further."""
-        waiting = self.waiting
-        known = waiting.get(message[:2])
+        ident = message[:2]
+        known = self.waiting.pop(ident, None)
         if known is None or len(message) < 12:
+            if known is not None:
+                self.waiting[ident] = known
             self.upstream.wrong_ids += 1
             self._guessed(message)
             return
         query, done, deadline = known
         end = len(query) - 11 * query[11]  # our OPT, if there is one, is the last
         asked = query[12:end]
-        if message[2] & 0x80 == 0 or not (message.startswith(asked, 12) or message[12:end].lower() == asked.lower()):
-            if knows_no_edns(message):
-                del waiting[message[:2]]
+        flags = message[2]
+        if flags & 0x80 and (message.startswith(asked, 12) or message[12:end].lower() == asked.lower()):
+            if flags & 0x02 or len(message) == msghdr.SIZE:  # cut, there or here: its data is not looked at
+                self.upstream.by_stream(query, done, deadline)
+            elif len(message) >= end and message[4:6] != b"\0\0":
                 done(message, "")
-                return
+            else:
+                self.waiting[ident] = known
+        elif knows_no_edns(message):
+            done(message, "")
+        else:  # somebody else's: the right one may follow
+            self.waiting[ident] = known
             self.upstream.wrong_ids += 1
             self._guessed(message)
-        elif message[2] & 0x02 or len(message) == msghdr.SIZE:  # cut, there or here: its data is not looked at
-            del waiting[message[:2]]
-            self.upstream.by_stream(query, done, deadline)
-        elif message[4:6] != b"\0\0" and len(message) >= end:
-            del waiting[message[:2]]
-            done(message, "")
 
     def _guessed(self, message: bytes) -> None:
         """Somebody answers what was not asked: whoever waits for that name is asked again over TCP."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 import dnslib
@@ -24,7 +25,7 @@ from dnsnb.dns import wire
 from dnsnb.dns.blocking import BlockAnswer
 from dnsnb.dns.engine import Engine
 from dnsnb.dns.explain import explain, parse_question
-from dnsnb.dns.forwarding import Forwarder
+from dnsnb.dns.forwarding import Forwarder, Pending
 from dnsnb.dns.local import Record
 from dnsnb.dns.options import EngineOptions
 from dnsnb.dns.policy import Policy
@@ -199,6 +200,36 @@ def test_equal_questions_in_flight_are_asked_once() -> None:
         assert got[0][:2] == ident.to_bytes(2)
     cases = {dnslib.DNSRecord.parse(got[0]).q.qname.label for got in replies}
     assert len(cases) == 3
+
+
+def test_nothing_is_held_of_a_question_that_is_answered() -> None:
+    room = Room()
+    for number in range(50):
+        room.ask(f"n{number}.example.org")
+    assert room.clock.timers, "some would be looked at later, had they not been answered"
+    assert not [held for held in gc.get_objects() if isinstance(held, Pending)]
+
+
+@pytest.mark.parametrize("options", [{}, {"rate_limit": 1000, "rate_burst": 1000}, {"fast_paths": False}])
+def test_a_batch_asks_for_what_memory_does_not_have(options: dict[str, Any]) -> None:
+    room = Room(**options)
+    room.upstreams[0].hold = True
+    room.policy.edit("blacklist", add=["ads.test"])
+    names = ("a.example.org", "ads.test", "b.example.org", "a.example.org")
+    queries = [question(name, ident=number) for number, name in enumerate(names)]
+    late: list[tuple[int, bytes]] = []
+    later = lambda number: lambda reply: late.append((number, reply))  # noqa: E731
+    replies = room.engine.answer_many(queries, ["127.0.0.1"] * 4, later)
+    assert [reply is not None and reply[:2] == bytes((0, number)) for number, reply in enumerate(replies)] == [
+        False, True, False, False,
+    ]  # fmt: skip
+    assert [replies[number] for number in (0, 2, 3)] == [b"", b"", b""]
+    assert room.asked == 2
+    room.clock.advance(0.02)
+    room.upstreams[0].release()
+    assert sorted((number, reply[:2]) for number, reply in late) == [(n, bytes((0, n))) for n in (0, 2, 3)]
+    waited = {(row["qname"], row["status"]): row["latency_ms"] for row in room.rows()}
+    assert waited["a.example.org", "forwarded"] == pytest.approx(20)
 
 
 def test_the_whole_order_of_decisions(fast: bool) -> None:
