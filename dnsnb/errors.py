@@ -20,7 +20,7 @@ class SettingError(DnsnbError, ValueError):
         self.setting = setting
         self.value = value
         self.why = why
-        shown = repr(value)
+        shown = " ".join(repr(value).split("\n"))  # a frame's has lines
         super().__init__(f"{setting}: {shown if len(shown) <= 120 else shown[:117] + '...'}: {why}")
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -9,6 +9,7 @@ import re
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from itertools import takewhile
 from typing import Any
 
@@ -78,14 +79,14 @@ class _Ready:
 class Feed:
     """Turns the bytes of one log (or one rotated set) into finished tables."""
 
-    def __init__(self, row: Format, context: Context, wrapper: str | None = None, block: int = BLOCK) -> None:
+    def __init__(self, row: Format, context: Context, wrapping: wrappers.Wrapping = (), block: int = BLOCK) -> None:
         self.row = row
         self.context = context
-        self.wrapper = wrapper
+        self.wrapping = wrapping
         self.block = block
         self.reader = row.load().Reader(context)
         self.joiner = None if context.events else getattr(self.reader, "joiner", None)
-        self._wrapping: wrappers.State = {}
+        self._states: list[wrappers.State] = [{} for _ in wrapping]
         self._held: list[bytes] = []
         self._size = 0
         self._line = 1
@@ -223,18 +224,16 @@ class Feed:
         if empty.any():
             report.aside("empty lines", int(empty.sum()))
             block = block.keep(~empty)
-        if self.wrapper is not None and len(block):
-            outer = block
-            block = wrappers.unwrap(
-                block,
-                self.wrapper,
-                self.context.clock,
-                lambda why, mask: self.context.skip(why, outer, mask),
-                self._wrapping,
-            )
+        for kind, state in zip(self.wrapping, self._states, strict=True):
+            if len(block):
+                told = partial(self._not_wrapped, block)
+                block = wrappers.unwrap(block, kind, self.context.clock, told, state)
         if len(block):
             prepare = getattr(self.reader, "prepare", None)
             yield from self._work(self.reader.parse(block) if prepare is None else prepare(block), False)
+
+    def _not_wrapped(self, block: Block, why: str, mask: Any) -> None:
+        self.context.skip(why, block, mask)
 
     def _work(self, found: Any, drain: bool) -> Iterator[pa.Table]:
         """Settle a table at once; give a job (what a reader can do out of order) to the pool, whose results are

@@ -225,7 +225,7 @@ class Follower(Live):
         one = opening.Input(self.path)
         if not one.head.strip(b"\0\r\n"):
             return False
-        row, wrapper = reading.recognise(one, self.options)
+        row, wrapping = reading.recognise(one, self.options)
         if row.kind == "path" or one.compression is not None:
             raise LogFormatError(
                 f"{self.path}: {row.title}{' (compressed)' if one.compression else ''} can't be followed; text logs, "
@@ -236,7 +236,7 @@ class Follower(Live):
         context = Context(
             self.report, clock, self.path.name, events=options.events, errors=options.errors, template=options.template
         )
-        self._feed = Feed(row, context, wrapper)
+        self._feed = Feed(row, context, wrapping)
         self.report.update(files=[str(self.path)], format=row.name, untold=row.untold)
         return True
 

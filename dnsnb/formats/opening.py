@@ -1,32 +1,26 @@
-"""Where a log's bytes come from: paths, globs, folders, streams; compression by magic; rotated sets in their true
-order.
+"""Where a log's bytes come from: paths, globs, folders, streams; rotated sets in their true order.
 
-The only place in formats/ that opens files to read them (databases and Parquet open their own). Knows errors only.
+The only place in formats/ that opens files to read them (databases and Parquet open their own). Knows compressed,
+report and errors only.
 """
 
 from __future__ import annotations
 
-import bz2
 import glob
 import io
-import lzma
 import os
 import re
 import time
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
 from dnsnb.errors import LogFormatError, SettingError
+from dnsnb.formats import compressed
 from dnsnb.formats.report import ImportReport
 
 CHUNK = 1 << 20
 HEAD = 1 << 16
-MAGIC = {
-    b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\xfd7zXZ\0": "xz", b"\x28\xb5\x2f\xfd": "zstd",
-    b"\x50\x2a\x4d\x18": "zstd",  # pzstd starts with a frame that says how long the next one is
-}  # fmt: skip
 SUFFIXES = (".gz", ".bz2", ".xz", ".zst", ".zstd", ".lzma")
 
 
@@ -36,16 +30,22 @@ class Input:
     def __init__(self, path: Path | None, stream: IO[bytes] | None = None) -> None:
         self.path = path
         self._stream = stream
-        self.name = str(path) if path is not None else str(getattr(stream, "name", "stream"))
-        self.modified = path.stat().st_mtime if path is not None else time.time()
+        called = getattr(stream, "name", None)  # a pipe's is a number
+        self.name = shown(path) if path is not None else called if isinstance(called, str) and called else "stream"
+        self.source = shown(path.name) if path is not None else self.name
+        """What the rows of it say where they are from."""
+        self.modified, self.size = _stat(path)
+        self.start = b""
+        """What `head` was, kept when the bytes have gone by."""
+        self.let_go()
+
+    def let_go(self) -> None:
+        """Close the file and forget what was read of it: it is opened anew when it is asked for again."""
         self._taken = b""
         self._rest: Iterator[bytes] | None = None
         self.compression: str | None = None
-        self.size = path.stat().st_size if path is not None else 0
         self.consumed = 0
         self.cut: str | None = None
-        self.start = b""
-        """What `head` was, kept when the bytes have gone by."""
 
     @property
     def head(self) -> bytes:
@@ -75,12 +75,14 @@ class Input:
             if self.path is None:
                 return
             stream = open(self.path, "rb", buffering=0)  # noqa: SIM115 - closed below, also when the reader stops early
+        size = HEAD  # many files may be held open by their heads
         try:
-            while piece := stream.read(CHUNK):
+            while piece := stream.read(size):
                 data = piece.encode() if isinstance(piece, str) else bytes(piece)
                 self.consumed += len(data)
+                size = CHUNK
                 yield data
-        except ValueError as error:  # a stream that was closed
+        except ValueError as error:  # a stream that was closed, or that is for writing
             raise LogFormatError(f"{self.name}: can't be read: {error}") from None
         finally:
             if self._stream is None:
@@ -91,117 +93,92 @@ class Input:
         first = b""
         while len(first) < 6 and (piece := next(raw, None)) is not None:
             first += piece
-        self.compression = next((kind for magic, kind in MAGIC.items() if first.startswith(magic)), None)
-        if self.compression == "zstd":
-            yield from _zstd(first, raw, self._cut)
+        self.compression = compressed.kind_of(first)
+        if self.compression is not None:
+            yield from compressed.opened(self.compression, first, raw, self._cut)
             return
-        maker = _DECOMPRESSORS.get(self.compression or "")
-        yield from _decompress(first, raw, maker, self._cut) if maker else _plain(first, raw)
+        if first:
+            yield first
+        yield from raw
 
     def _cut(self, why: str) -> None:
         self.cut = why
 
 
-def _plain(first: bytes, raw: Iterator[bytes]) -> Iterator[bytes]:
-    if first:
-        yield first
-    yield from raw
+def shown(path: str | os.PathLike[str]) -> str:
+    """Return a path as text that can be written: octets that are no UTF-8 as ``\\xff``."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
-def _decompress(
-    first: bytes, raw: Iterator[bytes], maker: Callable[[], Any], cut: Callable[[str], None]
-) -> Iterator[bytes]:
-    engine = maker()
-    data: bytes | None = first
-    fed = False
-    while data is not None:
-        while data:
-            try:
-                out = engine.decompress(data)
-            except (zlib.error, OSError, lzma.LZMAError, EOFError, ValueError) as error:
-                cut(f"the compressed data is damaged ({error}); what came before was read")
-                return
-            fed = True
-            if out:
-                yield out
-            if not engine.eof:
-                break
-            data = engine.unused_data.lstrip(b"\0")
-            engine, fed = maker(), False
-        data = next(raw, None)
-    if fed and not engine.eof:
-        tail = engine.flush() if hasattr(engine, "flush") else b""
-        if tail:
-            yield tail
-        cut("the compressed data ends too early; what was there was read")
-
-
-class _Reader(io.RawIOBase):
-    """The raw pieces as a file, for pyarrow."""
-
-    def __init__(self, first: bytes, raw: Iterator[bytes]) -> None:
-        self._held = first
-        self._raw = raw
-
-    def readable(self) -> bool:
-        return True
-
-    def read(self, size: int = -1) -> bytes:
-        if not self._held:
-            self._held = next(self._raw, b"")
-        if size is None or size < 0:
-            size = len(self._held)
-        out, self._held = self._held[:size], self._held[size:]
-        return out
-
-
-def _zstd(first: bytes, raw: Iterator[bytes], cut: Callable[[str], None]) -> Iterator[bytes]:
-    import pyarrow as pa
-
-    stream = pa.CompressedInputStream(pa.PythonFile(_Reader(first, raw), mode="r"), "zstd")
-    size = 1 << 12  # small at first: where the data is damaged, the piece that ends there is lost as a whole
+def _stat(path: Path | None) -> tuple[float, int]:
+    """Return when a file was changed and how large it is; one that is gone tells when it is opened."""
     try:
-        while piece := stream.read(size):
-            yield piece
-            size = min(size * 2, 1 << 14)
-    except OSError as error:
-        cut(f"the compressed data is damaged or ends too early ({error}); what came before was read")
+        there = path.stat() if path is not None else None
+    except OSError:
+        there = None
+    return (there.st_mtime, there.st_size) if there is not None else (time.time(), 0)
 
 
-_DECOMPRESSORS: dict[str, Callable[[], Any]] = {
-    "gzip": lambda: zlib.decompressobj(31),
-    "bz2": bz2.BZ2Decompressor,
-    "xz": lzma.LZMADecompressor,
-}
+def is_parquet(one: Input) -> bool:
+    """Return whether an input is a Parquet file that can be read where it lies."""
+    try:
+        if one.path is None:
+            return False
+        with one.path.open("rb") as file:
+            return file.read(4) == b"PAR1"
+    except OSError:
+        return False
 
 
 def find(source: Any, report: ImportReport) -> list[Input]:
-    """Return what a path, a glob, a folder, an open stream or a list of these names, oldest first.
+    """Return what a path, a glob, a folder, an open stream or a list of these names: each rotated set oldest first.
 
     Raises FileNotFoundError, LogFormatError or SettingError naming what was not found.
     """
     if isinstance(source, (list, tuple)) and source:
-        return [one for item in source for one in find(item, report)]
+        return _sets_in_order([one for item in source for one in find(item, report)])
     if hasattr(source, "read"):
         return [Input(None, source)]
     if isinstance(source, (bytes, bytearray, memoryview)):
         return [Input(None, io.BytesIO(bytes(source)))]
     text, path = named(source)
-    if path.is_dir():
-        paths = [p for p in path.iterdir() if p.is_file() and not p.name.startswith(".") and not _beside(p)]
-        if not paths:
-            raise LogFormatError(
-                f"{text}: the folder holds no files; expected DNS logs (those in folders within: write {text}/**/*)"
-            )
-    elif path.exists():
+    if os.path.isdir(path):
+        paths = _in_folder(path, text, report)
+    elif os.path.exists(path):
         paths = [path]
     elif glob.has_magic(text):
-        paths = [Path(p) for p in glob.glob(str(path), recursive=True) if Path(p).is_file() and not _beside(Path(p))]
+        paths = [Path(p) for p in glob.glob(str(path), recursive=True) if os.path.isfile(p) and not _beside(Path(p))]
         if not paths:
+            _enter(path)
             raise FileNotFoundError(f"{text}: no file matches")
     else:
+        _enter(path)
         raise FileNotFoundError(f"{text}: no such file, folder or glob")
     return [Input(p) for p in in_order(paths)]
+
+
+def _enter(path: Path) -> None:
+    """Raise PermissionError when a folder on the way may not be entered: then nobody knows what is there."""
+    try:
+        path.stat()
+    except PermissionError:
+        raise
+    except (OSError, ValueError):
+        pass
+
+
+def _in_folder(path: Path, text: str, report: ImportReport) -> list[Path]:
+    there = [p for p in path.iterdir() if not p.name.startswith(".") and not _beside(p)]
+    paths = [p for p in there if os.path.isfile(p)]
+    inner = sum(os.path.isdir(p) for p in there)
+    within = f"{text.rstrip('/')}/**/*"
+    if not paths:
+        raise LogFormatError(f"{text}: the folder holds no files; expected DNS logs (in folders within: {within})")
+    if inner:
+        report.note(f"{text}: {inner:,} folders within were not looked into; {within} names their logs too")
+    if other := len(there) - len(paths) - inner:
+        report.note(f"{text}: {other:,} entries that are no files (links that lead nowhere, pipes) were left out")
+    return paths
 
 
 def named(source: Any) -> tuple[str, Path]:
@@ -211,10 +188,20 @@ def named(source: Any) -> tuple[str, Path]:
             "source", source, "must be a path, a glob, a folder, an open stream, bytes or a list of these"
         )
     text = os.fsdecode(source)
+    if not os.path.exists(text):
+        if "\n" in text:
+            raise SettingError("source", text, "is the text of a log, not its path; give it as bytes: text.encode()")
+        if _URL.match(text):
+            raise SettingError(
+                "source", text, "is a URL; logs are read from files: give a path, or the open stream of a download"
+            )
     try:
         return text, Path(text).expanduser()
     except RuntimeError:  # ~ of somebody who is not known here
         return text, Path(text)
+
+
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
 
 def _beside(path: Path) -> bool:
@@ -227,29 +214,50 @@ def in_order(paths: list[Path]) -> list[Path]:
     return sorted(paths, key=lambda p: (str(p.parent), *_rank(p)))
 
 
+def _sets_in_order(inputs: list[Input]) -> list[Input]:
+    """Return inputs as they were listed, but the files of each rotated set (a shell lists the newest first) together
+    and oldest first."""
+    begun: dict[tuple[Path, str], int] = {}
+    keys: list[tuple[Any, ...]] = []
+    for place, one in enumerate(inputs):
+        rank = _rank(one.path) if one.path is not None else ("",)
+        keys.append((place if one.path is None else begun.setdefault((one.path.parent, rank[0]), place), *rank))
+    return [inputs[i] for i in sorted(range(len(inputs)), key=keys.__getitem__)]
+
+
 def stem(path: Path) -> str:
     """Return the name that a rotated set shares."""
     return _rank(path)[0]
 
 
 _DATE = re.compile(
-    r"[-._]?(?<!\d)((?:19|20)\d\d(-?)(?:0[1-9]|1[0-2])\2[0-3]\d(?:[-T_]?\d\d(?:[-:.]?\d\d){0,2})?)(?!\d)"
+    r"[-._]?(?<!\d)((?:19|20)\d\d(-?)(?:0[1-9]|1[0-2])\2[0-3]\d(?:[-T_]?\d\d(?:[-:.]?\d\d){0,2})?(?:[.,]?\d{3})?"
+    r"|(?<=-)1\d{9})(?!\d)"
 )
+"""A day and perhaps a time, to the ms (BIND's ``suffix timestamp``); or logrotate's ``dateformat -%s``."""
 _RANDOM = re.compile(r"[-_](?:[0-9a-f]{8,}(?=[._]|$)|[0-9a-z]{4}(?=\.csv$))")
 """What object stores put behind a date, that names may differ: no part of what a set shares."""
 _HOURS = re.compile(r"\.(\d\d[:.]\d\d[:.]\d\d)-\d\d[:.]\d\d[:.]\d\d(?=\.)")
 _NUMBER = re.compile(r"\.(\d{1,4})$")
+_WITHIN = re.compile(r"\.(\d{1,4})(?=\.[A-Za-z]+$)")
+"""logrotate's ``extension``: the number stands before it. Only beside a log of that name: else it may be a host's."""
+_CAPTURE = re.compile(r"(?<=cap)(\d{1,6})$")
+"""tcpdump -C: dns.pcap, dns.pcap1, dns.pcap2 … in the order in which they were written."""
 
 
 def _rank(path: Path) -> tuple[str, int, str, int, float]:
     name = path.name
     for suffix in SUFFIXES:
         name = name.removesuffix(suffix)
-    number = _NUMBER.search(name)
-    if number:
-        return _NUMBER.sub("", name), 0, "", -int(number[1]), path.stat().st_mtime
+    modified = _stat(path)[0]
+    if number := _NUMBER.search(name):
+        return _NUMBER.sub("", name), 0, "", -int(number[1]), modified
     for pattern in (_HOURS, _DATE):
         dated = [found[1] for found in pattern.finditer(name)]
         if dated:
-            return _RANDOM.sub("", pattern.sub("", name)), 0, " ".join(dated), 0, path.stat().st_mtime
-    return name, 1, "", 0, path.stat().st_mtime
+            return _RANDOM.sub("", pattern.sub("", name)), 0, " ".join(dated), 0, modified
+    if (number := _WITHIN.search(name)) and os.path.exists(path.with_name(_WITHIN.sub("", name))):
+        return _WITHIN.sub("", name), 0, "", -int(number[1]), modified
+    if number := _CAPTURE.search(name):
+        return _CAPTURE.sub("", name), 2, "", int(number[1]), modified
+    return name, 1, "", 0, modified

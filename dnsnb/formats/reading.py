@@ -29,6 +29,15 @@ if TYPE_CHECKING:
 APART = ("dnsdist",)
 """Formats that keep questions and answers in files of their own: all files of a folder are one log."""
 
+Plan = tuple[opening.Input, Format, wrappers.Wrapping]
+"""A log, its format, and the wrappers that its lines are in."""
+
+HELD_OPEN = 64
+"""So many files are kept open from when their format is told until they are read: a rotation meanwhile changes nothing.
+More would be too many for a process, and for its memory."""
+
+UNREADABLE = "a file that can't be read"
+
 TEMPLATED = ("coredns", "dnscollector", "windows")
 """Formats of which one configures what a line, or its date, looks like."""
 
@@ -45,7 +54,7 @@ class Options:
         rows: str = "queries",
         template: str | None = None,
     ) -> None:
-        if format != "auto" and format not in FORMATS:
+        if format != "auto" and (not isinstance(format, str) or format not in FORMATS):
             raise SettingError("format", format, f"not a format we know; one of auto, {', '.join(FORMATS)}")
         if errors not in ("report", "raise"):
             raise SettingError("errors", errors, "must be 'report' (leave bad lines out and say so) or 'raise'")
@@ -92,24 +101,28 @@ def tables_of(
     inputs: list[opening.Input], options: Options, report: ImportReport, *, ordered: bool = True
 ) -> Iterator[pa.Table]:
     """As `tables`, for inputs that were found already."""
-    refused: list[LogFormatError] = []
-    plans: list[tuple[opening.Input, Format, str | None]] = []
+    refused: list[tuple[str, str, Exception]] = []
+    plans: list[Plan] = []
     for one in inputs:
         try:
-            row, wrapper = recognise(one, options)
-        except LogFormatError as error:
-            if len(inputs) == 1:
+            row, wrapping = recognise(one, options)
+        except (LogFormatError, OSError) as error:
+            if len(inputs) == 1 or options.errors == "raise":
                 raise
-            refused.append(error)
+            known = isinstance(error, LogFormatError)
+            refused.append((one.name, "a file that is not a DNS log we know" if known else UNREADABLE, error))
+            one.let_go()
             continue
-        plans.append((one, row, wrapper))
+        if one.path is not None and len(plans) >= HELD_OPEN:
+            one.let_go()
+        plans.append((one, row, wrapping))
     if not plans:
-        raise LogFormatError("; ".join(str(e) for e in refused[:3]))
+        raise LogFormatError("; ".join(str(error) for _, _, error in refused[:3]))
     if options.template is not None and not any(row.name in TEMPLATED for _, row, _ in plans):
         found = ", ".join(dict.fromkeys(row.name for _, row, _ in plans))
         raise SettingError("template", options.template, f"is for {', '.join(TEMPLATED)} alone; this log is {found}")
-    for refusal in refused:
-        report.skip("a file that is not a DNS log we know", 1, [(str(refusal).split(":")[0], 0, str(refusal))])
+    for name, why, refusal in refused:
+        report.skip(why, 1, [(name, 0, str(refusal))])
     report["files"] = [one.name for one, _, _ in plans]
     report["format"] = ", ".join(dict.fromkeys(row.name for _, row, _ in plans))
     report["untold"] = "; ".join(dict.fromkeys(row.untold for _, row, _ in plans if row.untold))
@@ -133,10 +146,10 @@ def _account(report: ImportReport, table: pa.Table) -> None:
             report[key] = (better(value, dt.datetime.fromisoformat(known)) if known else value).isoformat()
 
 
-def _refuse_if_other(one: opening.Input, row: Format, wrapper: str | None, report: ImportReport) -> None:
+def _refuse_if_other(one: opening.Input, row: Format, wrapping: wrappers.Wrapping, report: ImportReport) -> None:
     """Raise LogFormatError when a file from which a named format gave nothing does not look like it either."""
     head = sniff.Head(_text(one.start), one.name, path=one.path)
-    if wrapper is not None or row.load().score(head):
+    if wrapping or row.load().score(head):
         return
     found, _ = sniff.sniff(head)
     raise LogFormatError(
@@ -146,11 +159,10 @@ def _refuse_if_other(one: opening.Input, row: Format, wrapper: str | None, repor
     )
 
 
-def recognise(one: opening.Input, options: Options) -> tuple[Format, str | None]:
-    """Return the format of an input and the wrapper that its lines are in; raises LogFormatError."""
+def recognise(one: opening.Input, options: Options) -> tuple[Format, wrappers.Wrapping]:
+    """Return the format of an input and the wrappers that its lines are in; raises LogFormatError."""
     raw = _text(one.head)
     head = sniff.Head(raw, one.name, path=one.path)
-    wrapper = None
     if not head.raw and one.cut is not None:
         raise LogFormatError(f"{one.name}: nothing can be read: {one.cut}; expected a DNS log")
     if not head.raw.strip(b"\0"):
@@ -160,29 +172,43 @@ def recognise(one: opening.Input, options: Options) -> tuple[Format, str | None]
         if row.kind != "lines":
             if not row.load().score(head):
                 raise LogFormatError(f"{one.name}: not {row.name} ({row.title}): it starts {raw[:16]!r}")
-            return row, None
+            return row, ()
         if head.binary:
             raise LogFormatError(
                 f"{one.name}: not {row.name} ({row.title}): found binary data that starts {raw[:8].hex(' ')}"
             )
-        plain = int(row.load().score(head))
-        inner, wrapper = _unwrapped(one, head, options)
-        return row, wrapper if inner is not None and _better(
-            int(row.load().score(inner)), plain, head, row, wrapper, options
-        ) else None
+        return row, _within(one, head, row, int(row.load().score(head)), options)[1]
     row_found, scores = sniff.sniff(head)
+    wrapping: wrappers.Wrapping = ()
     if not head.binary:
-        inner, wrapper = _unwrapped(one, head, options)
-        if inner is not None:
-            better, inner_scores = sniff.sniff(inner)
-            if better is not None and _better(
-                inner_scores[better.name], max(scores.values(), default=0), head, better, wrapper, options
-            ):
-                return better, wrapper
+        row_found, wrapping = _within(one, head, row_found, max(scores.values(), default=0), options)
     if row_found is None:
         error = sniff.unknown(head, scores)
         raise LogFormatError(f"{error}; {one.cut}") if one.cut is not None else error
-    return row_found, None
+    return row_found, wrapping
+
+
+def _within(
+    one: opening.Input, head: sniff.Head, row: Format | None, score: int, options: Options
+) -> tuple[Format | None, wrappers.Wrapping]:
+    """Return what the lines are once they are out of the wrapper that they are in, and out of the one within that (a
+    syslog file that a container's runtime or a log shipper took along), where that is the surer."""
+    inner: sniff.Head | None = head
+    tried: wrappers.Wrapping = ()
+    taken: wrappers.Wrapping = ()
+    while inner is not None and len(tried) < wrappers.DEEPEST:
+        inner, kind = _unwrapped(one, inner, options)
+        if inner is None or kind is None:
+            break
+        tried = (*tried, kind)
+        if options.format != "auto":
+            found, surer = row, int(row.load().score(inner)) if row is not None else 0
+        else:
+            found, scores = sniff.sniff(inner)
+            surer = scores[found.name] if found is not None else 0
+        if found is not None and _better(surer, score, head, found, taken, tried, options):
+            row, score, taken = found, surer, tried
+    return row, taken
 
 
 def _text(raw: bytes) -> bytes:
@@ -195,20 +221,23 @@ def _text(raw: bytes) -> bytes:
     return raw
 
 
-def _better(inner: int, plain: int, head: sniff.Head, row: Format, wrapper: str | None, options: Options) -> bool:
+def _better(
+    inner: int, plain: int, head: sniff.Head, row: Format, before: wrappers.Wrapping, now: wrappers.Wrapping,
+    options: Options,
+) -> bool:  # fmt: skip
     """Whether lines are to be unwrapped: their inside is the surer; where equal, a weak wrapper must prove itself."""
-    if inner != plain or not plain or wrapper not in wrappers.WEAK:
+    if inner != plain or not plain or now[-1] not in wrappers.WEAK:
         return inner >= max(plain, 1)
-    return _trial(head, row, wrapper, options) > _trial(head, row, None, options)
+    return _trial(head, row, now, options) > _trial(head, row, before, options)
 
 
-def _trial(head: sniff.Head, row: Format, wrapper: str | None, options: Options) -> tuple[int, int]:
+def _trial(head: sniff.Head, row: Format, wrapping: wrappers.Wrapping, options: Options) -> tuple[int, int]:
     """Return how many events the start of a file gives, and how many of them with a time."""
     report = ImportReport()
     context = Context(
         report, Clock(report, options.tz or "UTC", options.year, 0.0), "", events=True, template=options.template
     )
-    feed = Feed(row, context, wrapper)
+    feed = Feed(row, context, wrapping)
     start = head.raw[: 1 << 13]
     try:
         found = [*feed.feed(start[: start.rfind(b"\n") + 1 or len(start)]), *feed.finish()]
@@ -218,8 +247,11 @@ def _trial(head: sniff.Head, row: Format, wrapper: str | None, options: Options)
 
 
 def _unwrapped(one: opening.Input, head: sniff.Head, options: Options) -> tuple[sniff.Head | None, str | None]:
-    cut = head.raw.rfind(b"\n") + 1 or len(head.raw)
-    block = Block(head.raw[:cut].removeprefix(b"\xef\xbb\xbf"))
+    if head.inside is None:
+        cut = head.raw.rfind(b"\n") + 1 or len(head.raw)
+        block = Block(head.raw[:cut].removeprefix(b"\xef\xbb\xbf"))
+    else:
+        block = Block("".join(f"{line}\n" for line in head.inside).encode("utf-8", "surrogatepass"))
     block = block.keep(block.starts < block.ends)
     kind = wrappers.detect(block)
     if kind is None:
@@ -229,10 +261,8 @@ def _unwrapped(one: opening.Input, head: sniff.Head, options: Options) -> tuple[
     return sniff.Head(head.raw, one.name, [text or "" for text in inner.lines()[:200].to_pylist()]), kind
 
 
-def _sets(
-    plans: list[tuple[opening.Input, Format, str | None]],
-) -> list[list[tuple[opening.Input, Format, str | None]]]:
-    groups: list[list[tuple[opening.Input, Format, str | None]]] = []
+def _sets(plans: list[Plan]) -> list[list[Plan]]:
+    groups: list[list[Plan]] = []
     keys: list[Any] = []
     for plan in plans:
         one, row, _ = plan
@@ -247,12 +277,10 @@ def _sets(
     return groups
 
 
-def _read_set(
-    group: list[tuple[opening.Input, Format, str | None]], options: Options, report: ImportReport, ordered: bool
-) -> Iterator[pa.Table]:
-    first, row, wrapper = group[0]
+def _read_set(group: list[Plan], options: Options, report: ImportReport, ordered: bool) -> Iterator[pa.Table]:
+    first, row, wrapping = group[0]
     clock = Clock(report, options.tz, options.year, first.modified)
-    name = first.path.name if first.path is not None else first.name
+    name = first.source
     context = Context(report, clock, name, events=options.events, errors=options.errors, template=options.template)
     context.several = len(group) > 1
     if row.kind == "path":
@@ -264,18 +292,23 @@ def _read_set(
                 table = columns.finish(events, name, options.events)
                 yield table
         return
-    feed = Feed(row, context, wrapper)
+    feed = Feed(row, context, wrapping)
     found: list[pa.Table] | None = [] if ordered else None
     order: dict[str, int] = {}
     for place, (one, _, _) in enumerate(group):
-        name = one.path.name if one.path is not None else one.name
+        name = one.source
         order.setdefault(name, place)
         yield from _held(feed.begin(name), feed, found)
-        for piece in one.pieces():
-            report["bytes"] += len(piece)
-            yield from _held(feed.feed(piece), feed, found)
+        try:
+            for piece in one.pieces():
+                report["bytes"] += len(piece)
+                yield from _held(feed.feed(piece), feed, found)
+        except OSError as error:  # renamed or removed since its format was told
+            if len(report["files"]) == 1:
+                raise
+            context.skip_count(UNREADABLE, 1, [(name, 0, str(error))])
         if one.cut:
-            report.note(f"{one.name}: {one.cut}")
+            report.note(f"{one.name}: {one.cut}; what came before was read")
     yield from _held(feed.finish(), feed, found)
     if found:
         yield _in_line_order(pa.concat_tables(found, promote_options="permissive"), order)

@@ -19,6 +19,10 @@ OTHER_FILES = {
     "a 7-Zip archive, to be unpacked first": (0, b"7z\xbc\xaf\x27\x1c"),
     "a tar archive, to be unpacked first": (257, b"ustar"),
     "compressed by lz4, to be unpacked first": (0, b"\x04\x22\x4d\x18"),
+    "gzip data, compressed twice: to be unpacked first": (0, b"\x1f\x8b"),
+    "bzip2 data, compressed twice: to be unpacked first": (0, b"BZh"),
+    "xz data, compressed twice: to be unpacked first": (0, b"\xfd7zXZ\0"),
+    "Zstandard data, compressed twice: to be unpacked first": (0, b"\x28\xb5\x2f\xfd"),
     "an event log of Windows, not the text log of its DNS server": (0, b"ElfFile\0"),
     "an SQLite database, but of no DNS system that we know": (0, b"SQLite format 3\0"),
 }
@@ -26,19 +30,19 @@ OTHER_FILES = {
 
 
 class Head:
-    """The start of a file: `raw` bytes, `name`, and (for text) its first lines, out of any wrapper."""
+    """The start of a file: `raw` bytes, `name`, and (for text) its first lines; `inside` are those out of a wrapper."""
 
     def __init__(self, raw: bytes, name: str, wrapped: list[str] | None = None, path: Any = None) -> None:
         self.raw = raw
         self.name = name
         self.path = path
-        self._wrapped = wrapped
+        self.inside = wrapped
 
     @cached_property
     def lines(self) -> list[str]:
         """Up to 200 non-empty lines of text; a last one that is cut off is left out."""
-        if self._wrapped is not None:
-            return [line for line in self._wrapped if line.strip()][:200]
+        if self.inside is not None:
+            return [line for line in self.inside if line.strip()][:200]
         text = self.raw.removeprefix(b"\xef\xbb\xbf").replace(b"\0", b"").decode("utf-8", "backslashreplace")
         lines = text.split("\n")
         if len(lines) > 1 and len(self.raw) >= 1 << 16:

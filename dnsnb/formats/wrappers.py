@@ -41,10 +41,19 @@ _ISO = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:?\d\d)"
 _PREFIXED = rf"^(?:\[pod/[^\]]+\]|[\w.-]+ +\|) (?:(?P<time>{_ISO}) )?(?P<msg>.*)$"
 _STAMPED = rf"^(?P<time>{_ISO}) (?P<msg>.*)$"
 
+_JOURNAL_FULL = (
+    r"^[^\s\d]{2,4} (?P<time>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)?(?: UTC)?)(?: [A-Z]{2,5}| [+-]\d\d(?:\d\d)?)? \S+ "
+    r"(?P<prog>[A-Za-z_][\w./@-]*)(?:\[\d+\])?: (?P<msg>.*)$"
+)
+"""``journalctl -o short-full``: its zone is a short name, of which UTC alone is told from others; else it is `tz`."""
+
 _TEXT = {
-    "journal-unix": _JOURNAL_UNIX, "syslog": _SYSLOG, "syslog-iso": _SYSLOG_ISO, "rfc5424": _RFC5424, "cri": _CRI,
-    "prefixed": _PREFIXED, "stamped": _STAMPED,
+    "journal-full": _JOURNAL_FULL, "journal-unix": _JOURNAL_UNIX, "syslog": _SYSLOG, "syslog-iso": _SYSLOG_ISO,
+    "rfc5424": _RFC5424, "cri": _CRI, "prefixed": _PREFIXED, "stamped": _STAMPED,
 }  # fmt: skip
+Wrapping = tuple[str, ...]
+"""The wrappers that lines are in, the outermost first."""
+DEEPEST = 2
 WEAK = ("prefixed", "stamped")
 """What ``docker compose logs``, ``docker logs -t`` and kubectl print: a daemon's own lines may look so too."""
 
@@ -52,6 +61,7 @@ WEAK = ("prefixed", "stamped")
 _KEYS: tuple[tuple[str, tuple[str, ...], tuple[tuple[str, ...], ...]], ...] = (
     ("docker", ("log",), (("time",), ("@timestamp",), ("timestamp",), ("date",))),
     ("filebeat", ("message",), (("@timestamp",), ("timestamp",), ("time",))),
+    ("elastic", ("event", "original"), (("@timestamp",),)),
     ("loki", ("line",), (("timestamp",), ("ts",))),
     ("elastic", ("_source", "message"), (("_source", "@timestamp"),)),
     ("google", ("textPayload",), (("timestamp",),)),
@@ -124,11 +134,20 @@ def _get(item: Any, path: tuple[str, ...]) -> Any:
 
 
 def unwrap(block: Block, kind: str, clock: Clock, skip: Callable[[str, Any], None], state: State) -> Block:
-    """Return the wrapped lines as a block with `stamps`; `skip(reason, mask)` hears of the lines that were not
-    wrapped. `state` is the same object for every block of a log."""
+    """Return the wrapped lines as a block with `stamps`; what the wrapper gives no time keeps that of the block.
+
+    `skip(reason, mask)` hears of the lines that were not wrapped; `state` is the same object for every block of a log.
+    """
     if kind == "journal-export":
-        return _unwrap_journal(block, clock, state)
-    return _unwrap_text(block, kind, clock, state) if kind in _TEXT else _unwrap_json(block, kind, clock, skip, state)
+        inner = _unwrap_journal(block, clock, state)
+    elif kind in _TEXT:
+        inner = _unwrap_text(block, kind, clock, state)
+    else:
+        inner = _unwrap_json(block, kind, clock, skip, state)
+    if block.stamps is not None and inner.stamps is not None and len(inner):
+        told = block.stamps[np.searchsorted(block.numbers, inner.numbers)]
+        inner.stamps = np.where(inner.stamps == times.MISSING, told, inner.stamps)
+    return inner
 
 
 def _unwrap_journal(block: Block, clock: Clock, state: State) -> Block:

@@ -8,6 +8,7 @@ import gzip
 import io
 import json
 import lzma
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +16,8 @@ import pyarrow as pa
 import pytest
 
 from dnsnb.errors import LogFormatError, SettingError
-from dnsnb.formats import opening, read_log
+from dnsnb.formats import compressed, opening, read_log, reading
+from dnsnb.formats.report import ImportReport
 
 LINE = (
     "2026-03-01T10:00:{:02d}.000Z client 192.0.2.{}#50000 (a{}.example.com): query: a{}.example.com IN A + "
@@ -33,7 +35,14 @@ def zstd(data: bytes) -> bytes:
 
 @pytest.mark.parametrize(
     ("suffix", "compress"),
-    [(".gz", gzip.compress), (".bz2", bz2.compress), (".xz", lzma.compress), (".zst", zstd), ("", bytes)],
+    [
+        (".gz", gzip.compress),
+        (".bz2", bz2.compress),
+        (".xz", lzma.compress),
+        (".lzma", lambda data: lzma.compress(data, lzma.FORMAT_ALONE)),
+        (".zst", zstd),
+        ("", bytes),
+    ],
 )
 def test_compression_is_told_by_magic_not_by_name(
     tmp_path: Path, suffix: str, compress: Callable[[bytes], bytes]
@@ -55,6 +64,44 @@ def test_a_compressed_file_that_ends_too_early_gives_what_was_there(
     frame = read_log(target)
     assert 1000 < len(frame) < 20_000
     assert any("early" in note or "damaged" in note for note in frame.attrs["import"].notes)
+
+
+@pytest.mark.parametrize("compress", [gzip.compress, bz2.compress, lzma.compress, zstd])
+def test_a_member_that_is_cut_takes_nothing_from_the_one_before(compress: Callable[[bytes], bytes]) -> None:
+    whole = compress(bind_lines(0, 50))
+    frame = read_log(whole + whole[:30])
+    assert len(frame) == 50
+    assert frame.attrs["import"].notes == ["stream: the compressed data ends too early; what came before was read"]
+
+
+@pytest.mark.parametrize(
+    ("compress", "at"),
+    [(gzip.compress, -8), (lzma.compress, -(1 << 14)), (zstd, None)],  # gzip: the check at the end; zstd has none
+    ids=["gzip", "xz", "zstd"],
+)
+def test_what_comes_before_damage_is_read(compress: Callable[[bytes], bytes], at: int | None) -> None:
+    whole = compress(bind_lines(0, 20_000))
+    whole = whole + whole[:4] + b"\xff" * 60 if at is None else whole[:at] + b"\xff" * 8 + whole[at + 8 :]
+    frame = read_log(whole)
+    assert len(frame) > 3_000
+    assert any("damaged" in note for note in frame.attrs["import"].notes)
+
+
+@pytest.mark.parametrize("compress", [gzip.compress, bz2.compress, lzma.compress])
+def test_members_may_be_padded(compress: Callable[[bytes], bytes]) -> None:
+    frame = read_log((compress(bind_lines(0, 50)) + bytes(9000)) * 2)
+    assert (len(frame), frame.attrs["import"].notes) == (100, [])
+
+
+def test_little_that_becomes_much_is_opened_bit_by_bit() -> None:
+    much = gzip.compress(bytes(64 << 20))
+    pieces = compressed.opened("gzip", much, iter(()), print)
+    assert max(map(len, pieces)) < 8 << 20
+
+
+def test_compressed_twice_is_told() -> None:
+    with pytest.raises(LogFormatError, match="gzip data, compressed twice"):
+        read_log(gzip.compress(gzip.compress(bind_lines(0, 5))))
 
 
 def test_parallel_zstd_starts_with_a_frame_of_its_own() -> None:
@@ -89,6 +136,11 @@ def test_rotated_sets_are_read_oldest_first(tmp_path: Path) -> None:
         [f"vpc-1_vpcdnsquerylogs_123456789012_2026070{d}T{h}Z_0c4c9f9a.log.gz" for d, h in ((1, "2350"), (2, "0010"))],
         ["20260101T000000Z_20260101T000500Z_b1.log.gz", "20260101T000500Z_20260101T001000Z_b1.log.gz"],
         ["queries.log.20260101-0000.gz", "queries.log.20260101-1200.gz", "queries.log"],
+        ["query.log.20260101000000000", "query.log.20260101100000000", "query.log"],
+        ["q.log-1767000000.gz", "q.log-1767100000.gz", "q.log"],
+        ["q.10.log.gz", "q.2.log.gz", "q.1.log", "q.log"],
+        ["q-2026-01-01T10-11-12.123.log.gz", "q-2026-01-02T10-11-12.045.log", "q.log"],
+        ["dns.pcap", "dns.pcap1", "dns.pcap2", "dns.pcap10"],
     ],
 )
 def test_names_of_rotated_files_tell_their_order(tmp_path: Path, names: list[str]) -> None:
@@ -97,6 +149,84 @@ def test_names_of_rotated_files_tell_their_order(tmp_path: Path, names: list[str
     paths = [tmp_path / name for name in names]
     assert opening.in_order(sorted(paths, reverse=True)) == paths
     assert len({opening.stem(p) for p in paths}) == 1 or names[0].startswith("dns.15")
+
+
+def test_numbers_of_hosts_are_no_rotation(tmp_path: Path) -> None:
+    paths = [tmp_path / f"192.0.2.{n}.log" for n in (1, 2)]
+    for path in paths:
+        path.write_bytes(b"x")
+    assert opening.in_order(paths) == paths
+    assert len({opening.stem(p) for p in paths}) == 2
+
+
+def test_files_as_a_shell_lists_them_are_read_oldest_first(tmp_path: Path) -> None:
+    for name, first in (("z.log", 0), ("q.log.10", 10), ("q.log.2", 20), ("q.log", 30)):
+        (tmp_path / name).write_bytes(bind_lines(first, 10))
+    frame = read_log([tmp_path / n for n in ("z.log", "q.log", "q.log.10", "q.log.2")])
+    assert list(frame["qname"]) == [f"a{i}.example.com" for i in range(40)]
+
+
+def test_many_files_are_not_all_held_open(tmp_path: Path) -> None:
+    for n in range(reading.HELD_OPEN + 30):
+        (tmp_path / f"q.log.{n}").write_bytes(bind_lines(n, 1) * 700)
+    before = len(os.listdir("/proc/self/fd"))
+    options, report = reading.Options(), ImportReport()
+    rows = 0
+    for table in reading.tables(tmp_path, options, report):
+        assert len(os.listdir("/proc/self/fd")) - before <= reading.HELD_OPEN + 1
+        rows += len(table)
+    assert rows == (reading.HELD_OPEN + 30) * 700
+
+
+def test_a_file_that_is_gone_when_its_turn_comes_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "HELD_OPEN", 0)
+    for name, first in (("q.log.2", 0), ("q.log.1", 10), ("q.log", 20)):
+        (tmp_path / name).write_bytes(bind_lines(first, 10))
+    recognise = reading.recognise
+
+    def and_rotate(one: opening.Input, options: reading.Options) -> object:
+        found = recognise(one, options)
+        if one.source == "q.log":
+            (tmp_path / "q.log.1").unlink()
+        return found
+
+    monkeypatch.setattr(reading, "recognise", and_rotate)
+    frame = read_log(tmp_path)
+    assert list(frame["qname"]) == [f"a{i}.example.com" for i in [*range(10), *range(20, 30)]]
+    assert frame.attrs["import"].skipped[reading.UNREADABLE]["examples"][0][0] == "q.log.1"
+
+
+def test_what_is_no_file_in_a_folder_is_told(tmp_path: Path) -> None:
+    (tmp_path / "q.log").write_bytes(bind_lines(0, 3))
+    (tmp_path / "2026-01-01").mkdir()
+    (tmp_path / "latest.log").symlink_to(tmp_path / "absent")
+    notes = read_log(tmp_path).attrs["import"].notes
+    assert len(notes) == 2
+    assert "1 folders within were not looked into" in notes[0]
+    assert "1 entries that are no files" in notes[1]
+
+
+def test_a_name_that_is_no_utf_8_is_a_name(tmp_path: Path) -> None:
+    path = os.fsencode(tmp_path) + b"/q\xff.log"
+    with open(path, "wb") as out:
+        out.write(bind_lines(0, 3))
+    for source in (os.fsdecode(path), tmp_path):
+        frame = read_log(source)
+        assert list(frame["source"]) == ["q\\xff.log"] * 3
+        assert frame.attrs["import"].files == [f"{tmp_path}/q\\xff.log"]
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("https://example.com/dns.log", "is a URL; logs are read from files"),
+        ("s3://bucket/dns.log", "is a URL; logs are read from files"),
+        (bind_lines(0, 500).decode(), "is the text of a log, not its path; give it as bytes"),
+    ],
+)
+def test_what_is_often_taken_for_a_path_is_told(source: str, said: str) -> None:
+    with pytest.raises(SettingError, match=f"source: .*{said}"):
+        read_log(source)
 
 
 def test_an_answer_in_the_next_file_of_a_set_is_found(tmp_path: Path) -> None:
@@ -146,6 +276,8 @@ def test_streams_bytes_and_lists_are_sources_too(tmp_path: Path) -> None:
         (lambda s: json.dumps({"date": 1772359200.5, "log": s}), True),
         (lambda s: json.dumps({"textPayload": s, "timestamp": "2026-03-01T10:00:00.5Z"}), True),
         (lambda s: json.dumps({"_source": {"message": s, "@timestamp": "2026-03-01T10:00:00.5Z"}}), True),
+        (lambda s: json.dumps({"event": {"original": s}, "@timestamp": "2026-03-01T10:00:00.5Z"}), True),
+        (lambda s: f"Sun 2026-03-01 10:00:00 UTC host named[27014]: {s}", True),
     ],
     ids=[
         "syslog",
@@ -168,6 +300,8 @@ def test_streams_bytes_and_lists_are_sources_too(tmp_path: Path) -> None:
         "fluent-bit",
         "google",
         "elastic",
+        "elastic-original",
+        "journal-full",
     ],
 )
 def test_wrapped_lines_are_unwrapped(wrap: Callable[[str], str], stamped: bool) -> None:
@@ -178,6 +312,44 @@ def test_wrapped_lines_are_unwrapped(wrap: Callable[[str], str], stamped: bool) 
     assert frame["time"].iloc[0].strftime("%F %H:%M:%S") == "2026-03-01 10:00:00"
     report = frame.attrs["import"]
     assert report.lines == report.rows + sum(report.asides.values())
+
+
+SYSLOG = "Mar  1 10:00:01 gw {}"
+WITHIN = {
+    "unbound": "unbound[12]: [12:0] info: 192.0.2.7 a.example. A IN NOERROR 0.021 0 64",
+    "coredns": 'coredns[5]: [INFO] 192.0.2.7:57413 - 1 "A IN a.example. udp 42 true 4096" NOERROR qr,rd,ra 188 0.02s',
+    "bind": "named[27]: client @0x7f 192.0.2.7#24602 (a.example): query: a.example IN A + (192.0.2.53)",
+    "dnsmasq": "dnsmasq[7]: query[A] a.example from 192.0.2.7",
+    "dnsdist": "dnsdist[5]: Packet from 192.0.2.7:53646 for a.example. A with id 2152",
+}
+
+
+@pytest.mark.parametrize("name", WITHIN)
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda s: json.dumps({"@timestamp": "2026-03-01T12:00:00.5Z", "message": s}),
+        lambda s: json.dumps({"result": {"_raw": f"<30>{s}", "_time": "2026-03-01T12:00:00.5Z"}}),
+        lambda s: json.dumps({"log": s + "\n", "stream": "stdout", "time": "2026-03-01T12:00:00.5Z"}),
+        lambda s: f"2026-03-01T12:00:00.5Z stdout F {s}",
+    ],
+    ids=["filebeat", "splunk", "docker", "kubernetes"],
+)
+def test_syslog_that_a_shipper_took_along_is_unwrapped_too(name: str, wrap: Callable[[str], str]) -> None:
+    log = "".join(wrap(SYSLOG.format(WITHIN[name])) + "\n" for _ in range(5)).encode()
+    for form in ("auto", name):
+        frame = read_log(log, format=form, tz="UTC", year=2026)
+        assert frame.attrs["import"].format == name
+        assert list(frame["qname"]) == ["a.example"] * 5
+        assert set(frame["time"].dt.strftime("%F %T")) == {"2026-03-01 10:00:01"}  # the daemon's, not the shipper's
+        assert frame.attrs["import"].skipped_count == 0
+
+
+def test_a_line_that_is_not_in_the_inner_wrapper_has_the_outer_ones_time() -> None:
+    inner = [SYSLOG.format(WITHIN["unbound"])] * 4 + [WITHIN["unbound"].partition(" ")[2]]
+    wrapped = [json.dumps({"log": s + "\n", "time": "2026-03-01T12:00:00Z"}) for s in inner]
+    frame = read_log("\n".join(wrapped).encode(), tz="UTC", year=2026)
+    assert list(frame["time"].dt.hour) == [10, 10, 10, 10, 12]
 
 
 def test_a_wrapped_line_of_nothing_is_a_line_too() -> None:
@@ -277,6 +449,8 @@ def test_a_folder_reports_the_files_that_are_no_logs(tmp_path: Path) -> None:
     report = read_log(tmp_path).attrs["import"]
     assert report.rows == 5
     assert report.skipped["a file that is not a DNS log we know"]["count"] == 1
+    with pytest.raises(LogFormatError, match=r"notes.txt: not a DNS log"):
+        read_log(tmp_path, errors="raise")
 
 
 def test_the_report_is_shown_and_pickled_and_hostile_text_is_escaped() -> None:
