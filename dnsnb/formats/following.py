@@ -179,12 +179,13 @@ class Follower(Live):
             kind = "a folder" if self.path.is_dir() else "no plain file"
             raise LogFormatError(f"{self.path}: {kind}; follow takes the one file that is being written")
         self.interval_s = interval_s
+        self._whole = start == "beginning"
         self._file = Tail(self.path)
         self._feed: Feed | None = None
         self._early = b""
         self._mute_until = 0
         try:
-            self._begin(start == "end")
+            self._begin(not self._whole)
         except BaseException:
             self._file.close()
             raise
@@ -231,13 +232,14 @@ class Follower(Live):
                 f"{self.path}: {row.title}{' (compressed)' if one.compression else ''} can't be followed; text logs, "
                 f"dnstap and captures can"
             )
-        clock = Clock(self.report, self.options.tz, self.options.year, time.time())
+        written = one.modified if self._whole else time.time()  # what is still to come is of now
+        clock = Clock(self.report, self.options.tz, self.options.year, written)
         options = self.options
         context = Context(
-            self.report, clock, self.path.name, events=options.events, errors=options.errors, template=options.template
+            self.report, clock, one.source, events=options.events, errors=options.errors, template=options.template
         )
         self._feed = Feed(row, context, wrapping)
-        self.report.update(files=[str(self.path)], format=row.name, untold=row.untold)
+        self.report.update(files=[one.name], format=row.name, untold=row.untold)
         return True
 
     def _run(self) -> None:
@@ -295,7 +297,7 @@ class Follower(Live):
             self._hand(self._feed.finish())
             self._feed = None
         else:
-            self._hand(self._feed.begin(self.path.name))
+            self._hand(self._feed.begin(opening.shown(self.path.name)))
 
     def _read(self) -> bool:
         got = False

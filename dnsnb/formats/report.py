@@ -59,10 +59,12 @@ class ImportReport(dict[str, Any]):
         with _LOCK:
             self.update(lines=0, events=0, rows=0, bytes=0, skipped={}, asides={}, lossy=0)
 
-    def note(self, text: str) -> None:
-        """Say once what was assumed or repaired."""
+    def note(self, text: str, instead: str = "") -> None:
+        """Say once what was assumed or repaired, or `instead` of what was said before."""
         with _LOCK:
-            if text not in self["notes"] and len(self["notes"]) < 50:
+            if instead in self["notes"]:
+                self["notes"][self["notes"].index(instead)] = text
+            elif text not in self["notes"] and len(self["notes"]) < 50:
                 self["notes"].append(text)
 
     @property
@@ -90,12 +92,10 @@ class ImportReport(dict[str, Any]):
 
     def _facts(self) -> list[tuple[str, str]]:
         files = self["files"]
+        named = ", ".join(printable(f) for f in files[:3]) + (f" and {len(files) - 3} more" if len(files) > 3 else "")
         facts = [
-            (
-                "files",
-                ", ".join(printable(f) for f in files[:3]) + (f" and {len(files) - 3} more" if len(files) > 3 else ""),
-            ),
-            ("format", str(self["format"])),
+            *([("files", named)] if files else []),
+            ("format", str(self["format"] or "not known yet")),
             ("lines", f"{self['lines']:,}"),
             ("rows", f"{self['rows']:,}"),
             ("skipped", f"{self.skipped_count:,}"),

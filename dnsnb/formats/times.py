@@ -6,6 +6,7 @@ Pure but for the state of one log (the last time seen). Knows numpy, pandas and 
 from __future__ import annotations
 
 import datetime as dt
+import time
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -21,6 +22,8 @@ DAY = 86_400_000_000
 HOUR = 3_600_000_000
 MISSING = np.int64(np.iinfo(np.int64).min)
 """A time that could not be read (what numpy calls NaT)."""
+
+_OLDEST = dt.datetime(1990, 1, 1, tzinfo=dt.UTC).timestamp()
 
 MONTHS = {
     m: i for i, m in enumerate(["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"], 1)
@@ -81,6 +84,7 @@ class Clock:
         self._last: int | None = None  # the last yearless time, as naive µs
         self._fold = False
         self._before: int | None = None
+        self._counts: dict[str, int] = {}
 
     def local(self, naive: Ints) -> Ints:
         """Return local wall times (naive µs) as UTC; of two equal hours the first one stands until time runs back."""
@@ -94,17 +98,25 @@ class Clock:
         good = naive != MISSING
         plain = np.where(good, naive, 0)
         index = pd.DatetimeIndex(plain.view("datetime64[us]"))
-        first = _localised(index, self.zone, True)
-        second = _localised(index, self.zone, False)
-        double = first != second
+        first = _localised(index, self.zone, True, "shift_forward")
+        second = _localised(index, self.zone, False, "NaT")
+        double = (first != second) & (second != MISSING)
+        if left_out := int((good & (second == MISSING)).sum()):
+            self._count(
+                left_out, f"lines have a time that the clocks of {self.zone} left out; is it the log's zone (tz=)?"
+            )
         if double.any():
             first = np.where(self._seconds_of(plain, double), second, first)
-            self.report.note(
-                f"{int(double.sum()):,} lines fall in the hour that clocks showed twice; read in the order of the lines"
-            )
+            told = "lines fall in the hour that clocks showed twice; read in the order of the lines"
+            self._count(int(double.sum()), told)
         else:
             self._fold, self._before = False, None
         return np.where(good, first, MISSING)
+
+    def _count(self, count: int, text: str) -> None:
+        before = self._counts.get(text, 0)
+        self._counts[text] = before + count
+        self.report.note(f"{before + count:,} {text}", instead=f"{before:,} {text}")
 
     def _seconds_of(self, naive: Ints, double: Ints) -> Ints:
         """Of the lines in a doubled hour, which are in its second showing: those after time ran back by over ten
@@ -153,7 +165,11 @@ class Clock:
         if self.year is not None:
             year = self.year
         else:
-            now = dt.datetime.fromtimestamp(self.modified, dt.UTC) + dt.timedelta(hours=14)  # in the easternmost zone
+            modified = self.modified
+            if modified < _OLDEST:  # no clock, or an archive that keeps no times
+                modified = time.time()
+                self.report.note("the file's time is none that a log can have; this machine's was taken for the year")
+            now = dt.datetime.fromtimestamp(modified, dt.UTC) + dt.timedelta(hours=14)  # in the easternmost zone
             year = now.year
             if (month, day, second) > (now.month, now.day, now.hour * 3600 + now.minute * 60 + now.second):
                 year -= 1
@@ -203,8 +219,8 @@ def _machine_zone() -> dt.tzinfo:
         return UTC if local is None or local.utcoffset(None) == dt.timedelta(0) else local
 
 
-def _localised(index: Any, zone: dt.tzinfo, dst: bool) -> Ints:
-    local = index.tz_localize(zone, ambiguous=np.full(len(index), dst), nonexistent="shift_forward")
+def _localised(index: Any, zone: dt.tzinfo, dst: bool, nonexistent: str) -> Ints:
+    local = index.tz_localize(zone, ambiguous=np.full(len(index), dst), nonexistent=nonexistent)
     return np.asarray(local.tz_convert("UTC").tz_localize(None).as_unit("us").asi8)
 
 

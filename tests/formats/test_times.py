@@ -7,10 +7,13 @@ import datetime as dt
 import os
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
-from dnsnb.formats import read_log
+from dnsnb.formats import follow, read_log
+from dnsnb.formats.report import ImportReport
+from dnsnb.formats.times import Clock
 
 
 def dnsmasq(stamps: list[str]) -> bytes:
@@ -48,6 +51,25 @@ def test_the_year_is_inferred_from_the_files_time(tmp_path: Path, modified: str,
     assert "inferred" in frame.attrs["import"].year
 
 
+def test_a_files_time_that_no_log_can_have_tells_no_year(tmp_path: Path) -> None:
+    target = tmp_path / "dnsmasq.log"
+    target.write_bytes(dnsmasq(["Mar  1 12:00:00"]))
+    os.utime(target, (0, 0))
+    frame = read_log(target, tz="UTC")
+    assert frame["time"].iloc[0].year >= 2025
+    assert any("file's time is none" in note for note in frame.attrs["import"].notes)
+
+
+def test_the_year_of_an_old_log_that_is_followed_from_its_beginning(tmp_path: Path) -> None:
+    target = tmp_path / "dnsmasq.log"
+    target.write_bytes(dnsmasq(["Mar  1 12:00:00"]))
+    seconds = calendar.timegm((2024, 3, 2, 0, 0, 0))
+    os.utime(target, (seconds, seconds))
+    with follow(target, start="beginning", tz="UTC", interval_s=0.01) as follower:
+        pass
+    assert list(follower.frame["time"].dt.year) == [2024]
+
+
 def test_local_times_are_put_in_their_zone_and_the_report_says_which() -> None:
     frame = read_log(dnsmasq(["Jul  1 12:00:00", "Dec  1 12:00:00"]), tz="Europe/Berlin", year=2025)
     assert [t.hour for t in frame["time"]] == [10, 11]
@@ -65,6 +87,17 @@ def test_the_doubled_hour_is_read_in_the_order_of_the_lines() -> None:
 
 def test_the_hour_that_is_left_out_is_moved_forward() -> None:
     assert times_of(dnsmasq(["Mar 30 02:30:00"]), tz="Europe/Berlin", year=2025) == ["2025-03-30T01:00:00+00:00"]
+    report = read_log(dnsmasq(["Mar 30 02:30:00", "Mar 30 04:30:00"]), tz="Europe/Berlin", year=2025).attrs["import"]
+    assert report.notes == [
+        "1 lines have a time that the clocks of Europe/Berlin left out; is it the log's zone (tz=)?"
+    ]
+
+
+def test_lines_of_the_doubled_hour_are_counted_in_one_note() -> None:
+    clock = Clock(ImportReport(), "Europe/Berlin", 2025, 0.0)
+    for minute in (0, 10):  # as two blocks
+        clock.yearless(np.array([10]), np.array([26]), np.array([2 * 3600 + minute * 60]))
+    assert [note[:12] for note in clock.report.notes] == ["2 lines fall"]
 
 
 def test_months_of_other_languages() -> None:
