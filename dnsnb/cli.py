@@ -23,18 +23,31 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = build_parser()
     arguments = parser.parse_args(argv)
     try:
-        return int(arguments.run(arguments) or 0)
+        status = int(arguments.run(arguments) or 0)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        return status
     except (SettingError, LogFormatError) as error:
-        print(f"dnsnb {arguments.command}: {error}", file=sys.stderr)
-        return 2
-    except DnsnbError as error:
-        print(f"dnsnb {arguments.command}: {error}", file=sys.stderr)
-        return 1
+        return _failed(arguments.command, error, 2)
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:  # `dnsnb … | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except (DnsnbError, OSError) as error:
+        return _failed(arguments.command, error, 1)
+
+
+def _failed(command: str, error: Exception, status: int) -> int:
+    """Say what is wrong in one line, whatever the names in it hold; return the exit status."""
+    from dnsnb.formats.report import printable
+
+    print(f"dnsnb {command}: {printable(str(error))}", file=sys.stderr)
+    try:
+        sys.stdout.flush()
+    except OSError:  # there is no room for it: leave nothing to be tried again at the end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return status
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -6,6 +6,8 @@ Prints through the function it is given; names from logs are escaped for the ter
 from __future__ import annotations
 
 import argparse
+import errno
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -52,8 +54,11 @@ def read_command(
         from dnsnb.formats import read_log
 
         frame = read_log(sources, **settings)
+    except BrokenPipeError:  # who reads what is printed has seen enough
+        raise
     except OSError as error:
-        raise LogFormatError(str(error)) from None
+        told = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
+        raise LogFormatError(told) from None
     head = frame[[c for c in SHOWN if c in frame]].head(max(0, args.head))
     if len(head):
         show(printable(head.to_string(max_colwidth=60), keep="\n"))
@@ -88,16 +93,25 @@ def _convert(
     writer = writers.get(out.suffix)
     if writer is None:
         raise SettingError("--out", str(out), f"must end in {', '.join(writers)}")
+    if out.is_dir() or not out.parent.is_dir():
+        why = "is a folder" if out.is_dir() else f"can't be written: there is no folder {out.parent}"
+        raise SettingError("--out", str(out), why)
     report = ImportReport()
     partial = out.with_name(f".{out.name}.partial")
     try:
+        partial.touch()
         tables = reading.tables(sources, reading.Options(**settings), report, ordered=False)
         writer(map(change, tables) if change is not None else tables, partial)
         partial.replace(out)
+    except OSError as error:
+        if error.filename != str(partial) and error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        why = os.strerror(error.errno) if error.errno else str(error)
+        raise SettingError("--out", str(out), f"can't be written: {why}") from None
     finally:
         partial.unlink(missing_ok=True)
     show(str(report))
-    show(f"written      {out}")
+    show(f"written      {printable(str(out))}")
     return 0
 
 
@@ -108,12 +122,13 @@ def _to_parquet(tables: Any, path: Path) -> None:
 
 
 def _to_csv(tables: Any, path: Path) -> None:
+    from dnsnb.formats.scan import fitted, row_schema
+
+    wanted = row_schema()  # the same cells in every line, whatever the formats of the files have of them
     with path.open("w", encoding="utf-8", newline="") as out:
-        first = True
+        _flat(wanted.empty_table()).to_csv(out, index=False)
         for table in tables:
-            frame = _flat(table)
-            frame.to_csv(out, index=False, header=first)
-            first = False
+            _flat(fitted(table, wanted)).to_csv(out, index=False, header=False)
 
 
 def _to_jsonl(tables: Any, path: Path) -> None:
@@ -140,7 +155,7 @@ def _flat(table: Any) -> Any:
     from dnsnb import schema
 
     frame = schema.to_frame(table)
-    frame["answers"] = [None if v is None or v is schema else " ".join(v) for v in table.column("answers").to_pylist()]
+    frame["answers"] = [None if v is None else " ".join(v) for v in table.column("answers").to_pylist()]
     for name in frame.select_dtypes(["object", "str"]).columns:
         risky = frame[name].astype("str").str.match(r"^[=+@\t\r-]").fillna(False)
         if risky.any():

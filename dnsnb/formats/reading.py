@@ -71,8 +71,12 @@ class Options:
         self.events = rows == "events"
 
     def key(self) -> tuple[Any, ...]:
-        """Return what tells one way of reading from another."""
-        return self.format, str(self.tz), self.year, self.errors, self.template, self.events
+        """Return what tells one way of reading from another: settings, this machine's zone, formats of one's own."""
+        own = [
+            (r.name, r.kind, getattr(r.reader, "pattern", r.reader)) for r in FORMATS.values() if r.reader is not None
+        ]
+        zone = self.tz is None, str(zone_of(self.tz))
+        return self.format, *zone, self.year, self.errors, self.template, self.events, own
 
 
 def read_log(source: Any, **settings: Any) -> pd.DataFrame:

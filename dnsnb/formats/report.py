@@ -76,7 +76,7 @@ class ImportReport(dict[str, Any]):
         lines = [f"{label:<12}{value}" for label, value in self._facts()]
         for reason, entry in self["skipped"].items():
             lines.append(f"  {entry['count']:>9,}  {reason}")
-            lines += [f"             {file}:{line}: {printable(text)}" for file, line, text in entry["examples"]]
+            lines += [f"             {printable(f'{file}:{line}: {text}')}" for file, line, text in entry["examples"]]
         return "\n".join(lines)
 
     __repr__ = __str__
@@ -85,7 +85,7 @@ class ImportReport(dict[str, Any]):
         rows = "".join(f"<tr><th>{label}</th><td>{html.escape(str(value))}</td></tr>" for label, value in self._facts())
         for reason, entry in self["skipped"].items():
             shown = "".join(
-                f"<br><code>{html.escape(f'{f}:{n}: {printable(t)}')}</code>" for f, n, t in entry["examples"]
+                f"<br><code>{html.escape(printable(f'{f}:{n}: {t}'))}</code>" for f, n, t in entry["examples"]
             )
             rows += f"<tr><th>{entry['count']:,}</th><td>{html.escape(reason)}{shown}</td></tr>"
         return f'<table class="dnsnb-import"><caption>import report</caption>{rows}</table>'

@@ -5,9 +5,11 @@ The cache is keyed by each file's path, size and time, and by the settings; it i
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +17,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from dnsnb import schema
+from dnsnb import __version__, schema
 from dnsnb.errors import DnsnbError, SettingError
 from dnsnb.formats import columns, namefeatures, opening, reading
 from dnsnb.formats.report import ImportReport
@@ -23,6 +25,8 @@ from dnsnb.formats.report import ImportReport
 GROUP_ROWS = 1_000_000
 GROUP_BYTES = 192 << 20
 CACHE_BYTES = 50 << 30
+ABANDONED_S = 86_400.0
+"""Nobody is writing a partial file that has not changed for so long."""
 VERSION = 4
 _REPORT = "dnsnb:import"
 
@@ -41,7 +45,7 @@ def scan_log(
     report = ImportReport() if report is None else report
     options = reading.Options(**settings)
     inputs = opening.find(source, report)
-    plain = [one for one in inputs if one.path is not None and one.head[:4] == b"PAR1"]
+    plain = [one for one in inputs if opening.is_parquet(one)]
     paths = [str(one.path) for one in plain]
     rest = [one for one in inputs if one not in plain]
     if rest:
@@ -59,21 +63,32 @@ def converted(
     inputs: list[opening.Input], options: reading.Options, folder: Path, progress: bool, report: ImportReport
 ) -> Path:
     """Return the Parquet file of a set of logs, written now unless it is there already and nothing has changed."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SettingError("cache", str(folder), f"must be a folder that can be written: {error.strerror}") from None
-    key = hashlib.sha256(repr((VERSION, [_mark(one) for one in inputs], options.key())).encode()).hexdigest()[:24]
-    target = folder / f"scan-{key}.parquet"
+    key = hashlib.sha256(repr((VERSION, __version__, [_mark(one) for one in inputs], options.key())).encode())
+    target = folder / f"scan-{key.hexdigest()[:24]}.parquet"
     if target.exists() and all(one.path is not None for one in inputs):
-        os.utime(target)
         _recall(target, report)
         report.note(f"taken from {target}, converted before")
+        try:
+            os.utime(target)  # what is used stays
+        except OSError:  # somebody else's: a folder that can be read alone will do
+            pass
         return target
-    partial = folder / f"scan-{key}.{os.getpid()}.partial"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(".partial", f"{target.stem}.", folder)  # several may convert the same log
+    except OSError as error:
+        raise SettingError("cache", str(folder), f"must be a folder that can be written: {error.strerror}") from None
+    os.close(handle)
+    partial = Path(name)
     try:
         to_parquet(reading.tables_of(inputs, options, report, ordered=False), partial, _shown(inputs, progress), report)
         partial.replace(target)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        raise SettingError(
+            "cache", str(folder), f"has no room for the converted log ({os.strerror(error.errno)}); name another folder"
+        ) from None
     finally:
         partial.unlink(missing_ok=True)
     _prune(folder, keep=target)
@@ -86,7 +101,7 @@ def to_parquet(tables: Iterator[pa.Table], path: Path, tick: Any = None, report:
     import pyarrow.parquet as pq
 
     wanted = file_schema()
-    read = pa.schema([f for f in wanted if f not in namefeatures.FIELDS])
+    read = row_schema()
     held: list[pa.Table] = []
     count = size = total = 0
 
@@ -97,10 +112,10 @@ def to_parquet(tables: Iterator[pa.Table], path: Path, tick: Any = None, report:
 
     with pq.ParquetWriter(path, wanted, compression="zstd", use_dictionary=True) as writer:
         for table in tables:
-            fitted = _fitted(table, read)
-            held.append(fitted)
-            count += len(fitted)
-            size += fitted.nbytes
+            whole = fitted(table, read)
+            held.append(whole)
+            count += len(whole)
+            size += whole.nbytes
             if count >= GROUP_ROWS or size >= GROUP_BYTES:
                 write()
                 total += count
@@ -125,11 +140,16 @@ def _recall(path: Path, report: ImportReport) -> None:
 
 def file_schema() -> pa.Schema:
     """Return the columns of a converted log: the frame's, all extras, the name features."""
-    fields = [*schema.arrow_schema(), *(pa.field(n, k) for n, (k, _) in columns.EXTRAS.items()), *namefeatures.FIELDS]
-    return pa.schema(fields, metadata={"dnsnb_schema": str(VERSION)})
+    return pa.schema([*row_schema(), *namefeatures.FIELDS], metadata={"dnsnb_schema": str(VERSION)})
 
 
-def _fitted(table: pa.Table, wanted: pa.Schema) -> pa.Table:
+def row_schema() -> pa.Schema:
+    """Return the columns of any log: the frame's, then all extras."""
+    return pa.schema([*schema.arrow_schema(), *(pa.field(n, k) for n, (k, _) in columns.EXTRAS.items())])
+
+
+def fitted(table: pa.Table, wanted: pa.Schema) -> pa.Table:
+    """Return rows with these columns, whatever their format has of them."""
     have = set(table.column_names)
     arrays = [table.column(f.name) if f.name in have else pa.nulls(len(table), f.type) for f in wanted]
     return pa.Table.from_arrays(arrays, schema=wanted)
@@ -143,7 +163,10 @@ def cache_folder() -> Path:
 
 def _spill(cache: Any) -> Path:
     folder = (Path(cache) if cache is not None else cache_folder()) / "spill"
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:  # conversions that are there already may lie where nobody may write
+        return Path(tempfile.gettempdir())
     return folder
 
 
@@ -154,7 +177,18 @@ def _mark(one: opening.Input) -> Any:
     return str(one.path.resolve()), stat.st_size, stat.st_mtime_ns
 
 
+def _modified(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:  # its owner has just finished
+        return time.time()
+
+
 def _prune(folder: Path, keep: Path) -> None:
+    """Keep the folder within its bound, and free of what conversions that were killed left behind."""
+    for left in folder.glob("scan-*.partial"):
+        if _modified(left) < time.time() - ABANDONED_S:
+            left.unlink(missing_ok=True)
     files = sorted((p.stat().st_mtime, p.stat().st_size, p) for p in folder.glob("scan-*.parquet") if p != keep)
     total = sum(size for _, size, _ in files) + keep.stat().st_size
     for _, size, path in files:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import builtins
+import errno
 import inspect
+import os
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +18,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from dnsnb.cli import build_parser
 from dnsnb.errors import DnsnbError, SettingError
-from dnsnb.formats import read_log, scan_log
+from dnsnb.formats import FORMATS, Format, read_log, scan, scan_log
+from dnsnb.formats.commands import read_command
 from dnsnb.formats.namefeatures import with_features
+from dnsnb.formats.patterns import TextFormat
 from dnsnb.formats.report import ImportReport
 
 DATA = Path(__file__).parent / "data"
@@ -57,6 +64,60 @@ def test_a_log_is_converted_once_until_it_changes(tmp_path: Path) -> None:
     log.write_bytes(log.read_bytes() + (DATA / "bind.log").read_bytes())
     assert scan_log(log, cache=tmp_path / "cache", progress=False).aggregate("count(*)").fetchall() == [(12,)]
     assert not list((tmp_path / "cache").glob("*.partial"))
+
+
+def test_a_format_of_ones_own_that_changed_is_read_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "my.log").write_text("192.0.2.1 asked a.example for 198.51.100.1\n" * 3)
+    clients = []
+    for pattern in (
+        r"^(?P<client>\S+) asked (?P<qname>\S+) for \S+$",
+        r"^\S+ asked (?P<qname>\S+) for (?P<client>\S+)$",
+    ):
+        monkeypatch.setitem(FORMATS, "mylog", Format("mylog", "Mine", "lines", "", TextFormat(pattern)))
+        relation = scan_log(tmp_path / "my.log", "mylog", cache=tmp_path / "cache", progress=False)
+        clients.append(relation.select("client").limit(1).fetchall()[0][0])
+    assert clients == ["192.0.2.1", "198.51.100.1"]
+
+
+def test_two_threads_may_convert_the_same_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    both = threading.Barrier(2)
+    to_parquet = scan.to_parquet
+
+    def at_once(*given: Any) -> int:
+        both.wait(20)
+        written = to_parquet(*given)
+        both.wait(20)
+        return written
+
+    monkeypatch.setattr(scan, "to_parquet", at_once)
+    with ThreadPoolExecutor(2) as pool:
+        jobs = [pool.submit(scan_log, DATA / "bind.log", cache=tmp_path, progress=False) for _ in range(2)]
+        assert [job.result(60).aggregate("count(*)").fetchall() for job in jobs] == [[(6,)], [(6,)]]
+    assert len(list(tmp_path.glob("scan-*"))) == 1
+
+
+def test_what_a_conversion_that_was_killed_left_goes_with_time(tmp_path: Path) -> None:
+    old, new = (tmp_path / f"scan-{n}.x.partial" for n in "ab")
+    for left in (old, new):
+        left.write_bytes(b"PAR1")
+    os.utime(old, (1, 1))
+    scan_log(DATA / "bind.log", cache=tmp_path, progress=False)
+    assert list(tmp_path.glob("*.partial")) == [new]
+
+
+def test_a_full_disk_is_named_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "Error writing bytes to file")
+
+    monkeypatch.setattr(scan, "to_parquet", full)
+    with pytest.raises(SettingError, match=rf"cache: '{tmp_path}': has no room for the converted log"):
+        scan_log(DATA / "bind.log", cache=tmp_path, progress=False)
+    monkeypatch.setattr("dnsnb.formats.commands._to_parquet", full)
+    with pytest.raises(SettingError, match=r"--out: .*out.parquet': can't be written: No space left"):
+        read_command(
+            build_parser().parse_args(["read", str(DATA / "bind.log"), "--out", str(tmp_path / "out.parquet")])
+        )
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_wrong_limit_or_cache_is_named(tmp_path: Path) -> None:
@@ -116,6 +177,68 @@ def test_the_command_converts(tmp_path: Path, suffix: str) -> None:
     assert len(frame) == 4
     if suffix == ".parquet":
         assert pq.read_metadata(target).num_rows == 4
+
+
+def test_every_line_of_a_csv_has_the_cells_of_its_header(tmp_path: Path) -> None:
+    for name in ("bind.log", "zeek.json", "adguard.json"):  # each has other columns beside the frame's
+        (tmp_path / name).write_bytes((DATA / name).read_bytes())
+    done = dnsnb("read", tmp_path, "--tz", "UTC", "--out", tmp_path / "out.csv")
+    assert done.returncode == 0, done.stderr
+    written = pd.read_csv(tmp_path / "out.csv").set_index(["source", "id"]).sort_index()
+    for name in ("bind.log", "zeek.json", "adguard.json"):
+        frame = read_log(tmp_path / name, tz="UTC").set_index(["source", "id"]).sort_index()
+        for column in ("qname", "client_port", "dns_id", "reason", "uid"):
+            if column in frame:
+                told = written.loc[name][column]
+                assert list(told.dropna().astype(str)) == list(
+                    frame[column].dropna().astype(told.dropna().dtype).astype(str)
+                )
+
+
+def test_a_csv_of_no_rows_has_a_header(tmp_path: Path) -> None:
+    (tmp_path / "unbound.log").write_text("[1772359200] unbound[1:0] notice: init\n" * 3)
+    done = dnsnb("read", tmp_path / "unbound.log", "--format", "unbound", "--out", tmp_path / "out.csv")
+    assert done.returncode == 0, done.stderr
+    assert pd.read_csv(tmp_path / "out.csv").columns[0] == "time"
+
+
+@pytest.mark.parametrize("name", ["ev\x1b[31mil.log", "two\nlines.log", os.fsdecode(b"no\xffutf8.log")])
+def test_names_of_files_do_nothing_to_a_terminal(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_text("hello\n")
+    done = dnsnb("read", path)
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+    assert done.stderr.rstrip("\n").isprintable()
+    path.write_bytes((DATA / "bind.log").read_bytes())
+    done = dnsnb("read", path, "--out", tmp_path / f"{name}.csv")
+    assert done.returncode == 0, done.stderr
+    assert all(line.isprintable() for line in done.stdout.splitlines())
+
+
+def test_the_command_when_output_can_go_nowhere(tmp_path: Path) -> None:
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "dnsnb", "read", DATA / "bind.log"], stdout=full, stderr=subprocess.PIPE, text=True,
+            timeout=60, check=False,
+        )  # fmt: skip
+    assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
+    for out, why in ((tmp_path / "absent" / "x.csv", "there is no folder"), (tmp_path / "x.csv", "is a folder")):
+        (tmp_path / "x.csv").mkdir(exist_ok=True)
+        done = dnsnb("read", DATA / "bind.log", "--out", out)
+        assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+        assert why in done.stderr
+
+
+def test_who_reads_the_output_may_have_seen_enough(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "dnsnb", "read", DATA / "bind.log", "--out", tmp_path / "out.csv"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.stderr is not None
+        assert (process.wait(60), process.stderr.read()) == (0, "")
+    assert (tmp_path / "out.csv").exists()
 
 
 def test_the_command_says_what_is_wrong_in_one_line(tmp_path: Path) -> None:
