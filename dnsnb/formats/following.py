@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 PIECE = 1 << 20
 IDLE_S = 5.0
 CLOSE_S = 5.0
+GONE_S = 5.0
+"""A rotation may leave so long no file of the log's name."""
 
 
 class Rows:
@@ -227,6 +229,8 @@ class Follower(Live):
         if not one.head.strip(b"\0\r\n"):
             return False
         row, wrapping = reading.recognise(one, self.options)
+        if self.options.format != "auto" and self.options.template is None:
+            reading.refuse_if_other(one, row, wrapping)
         if row.kind == "path" or one.compression is not None:
             raise LogFormatError(
                 f"{self.path}: {row.title}{' (compressed)' if one.compression else ''} can't be followed; text logs, "
@@ -283,6 +287,8 @@ class Follower(Live):
             self._file = after
             self._anew()
             got |= self._read()
+        if self._file.gone_for_s() > GONE_S:
+            self.report.note("there is no file of the log's name any more; it is waited for")
         if self._file.refused:
             self.report.note(f"the log was rotated, but the new file can't be opened yet: {self._file.refused}")
         return got

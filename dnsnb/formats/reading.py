@@ -137,7 +137,7 @@ def tables_of(
             report["seconds"] = round(time.perf_counter() - begun, 3)
             yield table
     if options.format != "auto" and not report["events"] and report.skipped_count:
-        _refuse_if_other(*plans[0], report)
+        refuse_if_other(*plans[0], report["lines"])
 
 
 def _account(report: ImportReport, table: pa.Table) -> None:
@@ -150,16 +150,19 @@ def _account(report: ImportReport, table: pa.Table) -> None:
             report[key] = (better(value, dt.datetime.fromisoformat(known)) if known else value).isoformat()
 
 
-def _refuse_if_other(one: opening.Input, row: Format, wrapping: wrappers.Wrapping, report: ImportReport) -> None:
-    """Raise LogFormatError when a file from which a named format gave nothing does not look like it either."""
+def refuse_if_other(one: opening.Input, row: Format, wrapping: wrappers.Wrapping, lines: int | None = None) -> None:
+    """Raise LogFormatError when a log that was said to be of one format does not look like it: when its `lines` gave
+    nothing, or, before they are read, when it looks like another."""
     head = sniff.Head(_text(one.start), one.name, path=one.path)
     if wrapping or row.load().score(head):
         return
     found, _ = sniff.sniff(head)
+    if found is None and lines is None:
+        return
+    none = f"expected at least one such line, found none in {lines:,}; " if lines is not None else ""
     raise LogFormatError(
-        f"{one.name}: not {row.name} ({row.title}): expected at least one such line, found none in "
-        f"{report['lines']:,}; the first line is {head.lines[0][:120] if head.lines else ''!r}"
-        + (f"; it looks like {found.name}" if found else "")
+        f"{one.name}: not {row.name} ({row.title}): {none}the first line is "
+        f"{head.lines[0][:120] if head.lines else ''!r}" + (f"; it looks like {found.name}" if found else "")
     )
 
 

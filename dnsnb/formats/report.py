@@ -76,19 +76,24 @@ class ImportReport(dict[str, Any]):
         lines = [f"{label:<12}{value}" for label, value in self._facts()]
         for reason, entry in self["skipped"].items():
             lines.append(f"  {entry['count']:>9,}  {reason}")
-            lines += [f"             {printable(f'{file}:{line}: {text}')}" for file, line, text in entry["examples"]]
+            lines += [f"             {_example(*example)}" for example in entry["examples"]]
         return "\n".join(lines)
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        rows = "".join(f"<tr><th>{label}</th><td>{html.escape(str(value))}</td></tr>" for label, value in self._facts())
+        left = 'style="text-align:left;vertical-align:top"'  # notebooks put the cells of a table to the right
+        rows = "".join(
+            f"<tr><th {left}>{label}</th><td {left}>{html.escape(str(value))}</td></tr>"
+            for label, value in self._facts()
+        )
         for reason, entry in self["skipped"].items():
             shown = "".join(
-                f"<br><code>{html.escape(printable(f'{f}:{n}: {t}'))}</code>" for f, n, t in entry["examples"]
+                f'<br><code style="overflow-wrap:anywhere">{html.escape(_example(*example))}</code>'
+                for example in entry["examples"]
             )
-            rows += f"<tr><th>{entry['count']:,}</th><td>{html.escape(reason)}{shown}</td></tr>"
-        return f'<table class="dnsnb-import"><caption>import report</caption>{rows}</table>'
+            rows += f"<tr><th {left}>{entry['count']:,}</th><td {left}>{html.escape(reason)}{shown}</td></tr>"
+        return f'<table class="dnsnb-import"><caption {left}>import report</caption>{rows}</table>'
 
     def _facts(self) -> list[tuple[str, str]]:
         files = self["files"]
@@ -112,6 +117,12 @@ class ImportReport(dict[str, Any]):
         if self["clock_steps"]:
             facts.append(("clock steps", f"{self['clock_steps']:,} (the time went back by more than a minute)"))
         return facts + [("note", printable(note)) for note in self["notes"]]
+
+
+def _example(file: str, line: int, text: str) -> str:
+    """Return where a line stands and what it is; what is no line, but a file as a whole, may be named in its text."""
+    where = f"{file}:{line}: " if line else "" if file in text else f"{file}: "
+    return printable(where + text)
 
 
 def printable(text: str, keep: str = "") -> str:

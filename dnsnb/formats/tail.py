@@ -6,6 +6,7 @@ The only place that looks at file identities; knows opening's order of rotated n
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 from typing import IO
 
@@ -27,11 +28,16 @@ class Tail:
         self.at = 0
         self.lost = False
         self.refused = ""
+        self._gone: float | None = None  # since when there is no file of the name
         self._unseen = 0
         self._before = b""  # the octets before `at`, as they were read
 
     def close(self) -> None:
         self._file.close()
+
+    def gone_for_s(self) -> float:
+        """Return for how long there has been no file of the log's name."""
+        return 0.0 if self._gone is None else time.monotonic() - self._gone
 
     def size(self) -> int:
         return os.fstat(self._file.fileno()).st_size
@@ -71,6 +77,7 @@ class Tail:
         self.refused = ""
         try:
             mine, now = _identity(os.fstat(self._file.fileno())), _identity(os.stat(self.path))
+            self._gone = None
             if now == mine:
                 return None
             order = [(one, one.stat()) for one in _rotated(self.path)]
@@ -87,7 +94,7 @@ class Tail:
                 return after
             after.close()
         except FileNotFoundError:
-            pass
+            self._gone = self._gone or time.monotonic()
         except OSError as error:
             self.refused = error.strerror or str(error)
         return None

@@ -9,6 +9,7 @@ import io
 import json
 import lzma
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -449,6 +450,7 @@ def test_a_folder_reports_the_files_that_are_no_logs(tmp_path: Path) -> None:
     report = read_log(tmp_path).attrs["import"]
     assert report.rows == 5
     assert report.skipped["a file that is not a DNS log we know"]["count"] == 1
+    assert str(report).count("notes.txt") == 1
     with pytest.raises(LogFormatError, match=r"notes.txt: not a DNS log"):
         read_log(tmp_path, errors="raise")
 
@@ -462,6 +464,7 @@ def test_the_report_is_shown_and_pickled_and_hostile_text_is_escaped() -> None:
     assert "<script>" not in report._repr_html_()
     assert "&lt;script&gt;" in report._repr_html_()
     assert "\x1b" not in str(report) + report._repr_html_()
+    assert all("text-align:left" in cell for cell in re.findall("<t[hd] .*?>", report._repr_html_()))
     assert pickle.loads(pickle.dumps(report)) == report == copy.deepcopy(report)
     assert frame.head(1).attrs["import"] is report
 

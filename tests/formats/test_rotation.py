@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +12,9 @@ import pytest
 
 from dnsnb.errors import LogFormatError, SettingError
 from dnsnb.formats import follow, read_log
+from dnsnb.formats import following as following_
 from dnsnb.formats.following import Follower
+from dnsnb.formats.report import ImportReport
 
 from .conftest import CLIENT, SERVER, capture, ethernet, message, udp
 
@@ -162,6 +165,25 @@ def test_removed_and_made_again(log: Path) -> None:
         assert numbers(follower) == [0, 1, 2, 3]
 
 
+def test_a_log_that_is_gone_is_told_and_waited_for(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(following_, "GONE_S", 0.0)
+    noted = threading.Event()
+    note = ImportReport.note
+
+    def and_tell(report: ImportReport, text: str, instead: str = "") -> None:
+        note(report, text, instead)
+        if "no file of the log's name" in text:
+            noted.set()
+
+    monkeypatch.setattr(ImportReport, "note", and_tell)
+    with following(log) as follower:
+        assert follower.wait_for(2)
+        log.unlink()
+        assert noted.wait(10)
+        append(log, 2)
+        assert follower.wait_for(3)
+
+
 def test_a_link_that_moves_on(tmp_path: Path) -> None:
     days = [tmp_path / f"query-2026-03-0{n}.log" for n in (1, 2, 3)]
     for n, day in enumerate(days):
@@ -241,6 +263,14 @@ def test_a_capture_is_followed_from_its_end_and_over_its_rotation(tmp_path: Path
         assert follower.wait_for(3)
         assert list(follower.frame["qname"]) == ["new.example", "a.example", "b.example"]
         assert follower.report.skipped_count == 0
+
+
+def test_a_log_of_another_format_than_was_said(log: Path) -> None:
+    with pytest.raises(LogFormatError, match=r"not zeek \(Zeek dns.log, TSV\): .*it looks like bind"):
+        follow(log, format="zeek")
+    log.write_text("named: a banner\n" * 3)
+    with follow(log, format="zeek"):  # nothing tells yet
+        pass
 
 
 def test_first_lines_that_tell_nothing_are_waited_out(tmp_path: Path, sample: Callable[[str], Path]) -> None:
