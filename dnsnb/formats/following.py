@@ -346,6 +346,7 @@ class Follower(Live):
         for table in tables:
             if not self._mute_until:
                 self.report["lossy"] += columns.lossy_rows(table)
+                self.report["untimed"] += table.column("time").null_count
                 self._take(table)
 
     def _settle(self) -> None:

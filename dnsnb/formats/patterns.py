@@ -19,6 +19,7 @@ The syntax is RE2's: no look-around, no back-references.
 from __future__ import annotations
 
 import re
+from difflib import get_close_matches
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -26,6 +27,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from dnsnb.errors import SettingError
 from dnsnb.formats import columns, times
 from dnsnb.formats.columns import KIND, QUERY
 from dnsnb.formats.feeding import Context
@@ -48,8 +50,22 @@ class TextFormat:
     """A text format of one pattern; give it to a row of `FORMATS`."""
 
     def __init__(self, pattern: str) -> None:
+        try:
+            self._python = re.compile(pattern)
+            pc.extract_regex(pa.array([""]), pattern=pattern)
+        except (re.error, pa.ArrowInvalid, TypeError) as error:
+            raise SettingError(
+                "pattern", pattern, f"must be a regular expression of RE2 with groups: {error}"
+            ) from None
+        if not self._python.groupindex:
+            raise SettingError("pattern", pattern, r"must have groups named as columns, such as (?P<qname>\S+)")
+        known = {*columns._TYPES, *_TIMES, *_LATENCY, "latency_go"} - {"time", KIND}
+        for name in self._python.groupindex:
+            if name not in known:
+                near = get_close_matches(name, sorted(known), 1)
+                hint = f"; did you mean {near[0]}?" if near else ""
+                raise SettingError("pattern", name, f"is no column, time or latency that a group can be named as{hint}")
         self.pattern = pattern
-        self._python = re.compile(pattern)
 
     def score(self, head: Head) -> int:
         """The share of lines that match."""

@@ -143,6 +143,7 @@ def tables_of(
 def _account(report: ImportReport, table: pa.Table) -> None:
     """Write into the report what finished rows tell."""
     report["lossy"] += columns.lossy_rows(table)
+    report["untimed"] += table.column("time").null_count
     span = pc.min_max(table.column("time")).as_py()
     for key, better, value in (("first", min, span["min"]), ("last", max, span["max"])):
         if value is not None:

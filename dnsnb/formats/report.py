@@ -18,14 +18,14 @@ class ImportReport(dict[str, Any]):
 
     Keys: `files`, `format`, `lines`, `events`, `rows`, `bytes`, `skipped` (reason -> {"count", "examples": [[file,
     line, text]]}), `asides` (what -> count: lines that hold no record and are not meant to: headers, empty lines …),
-    `lossy` (rows whose name was not written whole), `untold` (what of names the
+    `lossy` (rows whose name was not written whole), `untimed` (rows without a time), `untold` (what of names the
     log can't tell in any row), `notes`, `year`, `zone`, `clock_steps`, `first`, `last` (ISO 8601, UTC), `seconds`.
     """
 
     def __init__(self, *args: Any, **fields: Any) -> None:
         super().__init__(
-            files=[], format=None, lines=0, events=0, rows=0, bytes=0, skipped={}, asides={}, lossy=0, untold="",
-            notes=[], year=None, zone=None, clock_steps=0, first=None, last=None, seconds=0.0,
+            files=[], format=None, lines=0, events=0, rows=0, bytes=0, skipped={}, asides={}, lossy=0, untimed=0,
+            untold="", notes=[], year=None, zone=None, clock_steps=0, first=None, last=None, seconds=0.0,
         )  # fmt: skip
         self.update(*args, **fields)
 
@@ -57,7 +57,7 @@ class ImportReport(dict[str, Any]):
     def forget(self) -> None:
         """Count from nothing again: what was read so far was not asked for."""
         with _LOCK:
-            self.update(lines=0, events=0, rows=0, bytes=0, skipped={}, asides={}, lossy=0)
+            self.update(lines=0, events=0, rows=0, bytes=0, skipped={}, asides={}, lossy=0, untimed=0)
 
     def note(self, text: str, instead: str = "") -> None:
         """Say once what was assumed or repaired, or `instead` of what was said before."""
@@ -109,6 +109,8 @@ class ImportReport(dict[str, Any]):
             facts.append(("no records", ", ".join(f"{n:,} {what}" for what, n in self["asides"].items())))
         if self["lossy"]:
             facts.append(("lossy names", f"{self['lossy']:,} rows (column lossy; qname_raw is what was written)"))
+        if self["untimed"]:
+            facts.append(("no time", f"{self['untimed']:,} rows: the log tells none, or none that could be read"))
         if self["untold"]:
             facts.append(("untold", self["untold"]))
         if self["first"]:

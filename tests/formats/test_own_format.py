@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from dnsnb.errors import SettingError
 from dnsnb.formats import FORMATS, Format, read_log
 from dnsnb.formats.patterns import TextFormat
 
@@ -20,6 +21,29 @@ def mine() -> Iterator[None]:
     FORMATS["mylog"] = Format("mylog", "My resolver's log", "lines", "", TextFormat(PATTERN))
     yield
     del FORMATS["mylog"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "says"),
+    [
+        (r"^(?P<querytype>\S+)", "'querytype': is no column.* did you mean qtype"),
+        (r"^(?P<time>\S+)", "'time': is no column.* did you mean time_"),
+        (r"^(?P<qname>\S+", "must be a regular expression of RE2.*unterminated"),
+        (r"^(?=x)(?P<qname>\S+)", "must be a regular expression of RE2.*perl operator"),
+        (r"^no groups$", "must have groups named as columns"),
+    ],
+)
+def test_a_pattern_that_can_not_be_is_told_when_it_is_made(pattern: str, says: str) -> None:
+    with pytest.raises(SettingError, match=f"pattern: .*{says}"):
+        TextFormat(pattern)
+
+
+@pytest.mark.usefixtures("mine")
+def test_rows_whose_time_can_not_be_read_are_counted() -> None:
+    log = b"2026-03-01T10:00:00Z 192.0.2.1 asked a.example A -> NOERROR in 1 ms\n"
+    report = read_log(log + log.replace(b"2026-03-01", b"01/03/2026")).attrs["import"]
+    assert (report.rows, report.untimed) == (2, 1)
+    assert "no time     1 rows" in str(report)
 
 
 @pytest.mark.usefixtures("mine")
