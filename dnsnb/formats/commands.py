@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import errno
 import os
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import IO, Any
 from dnsnb.errors import LogFormatError, SettingError
 from dnsnb.formats.report import printable
 
+_FORMULA = r"^[=+@\t\r\n-]"
 SHOWN = ("time", "client", "qname", "qtype", "rcode", "status", "latency_ms", "upstream")
 
 
@@ -156,11 +158,17 @@ def _flat(table: Any) -> Any:
 
     frame = schema.to_frame(table)
     frame["answers"] = [None if v is None else " ".join(v) for v in table.column("answers").to_pylist()]
+    for name in frame.select_dtypes("category").columns:  # of lists and files, whose names are others' too
+        frame[name] = frame[name].map(_guarded, na_action="ignore")
     for name in frame.select_dtypes(["object", "str"]).columns:
-        risky = frame[name].astype("str").str.match(r"^[=+@\t\r-]").fillna(False)
+        risky = frame[name].astype("str").str.match(_FORMULA).fillna(False)
         if risky.any():
             frame.loc[risky, name] = "'" + frame.loc[risky, name].astype(str)
     return frame
+
+
+def _guarded(word: str) -> str:
+    return f"'{word}" if re.match(_FORMULA, word) else word
 
 
 def _print(text: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import csv
 import errno
 import inspect
 import os
@@ -193,6 +194,21 @@ def test_every_line_of_a_csv_has_the_cells_of_its_header(tmp_path: Path) -> None
                 assert list(told.dropna().astype(str)) == list(
                     frame[column].dropna().astype(told.dropna().dtype).astype(str)
                 )
+
+
+def test_no_cell_of_a_csv_is_a_formula(tmp_path: Path) -> None:
+    (tmp_path / "=HYPERLINK(1).log").write_text(
+        "2026-03-01T10:00:00Z client 192.0.2.1#50000 (-x.example): rpz QNAME NXDOMAIN rewrite "
+        "-x.example/A/IN via -x.example.+rpz.example\n"
+        "2026-03-01T10:00:00Z client 192.0.2.1#50000 (=x.example): query: =x.example IN A + (192.0.2.53)\n" * 3
+    )
+    done = dnsnb("read", tmp_path / "=HYPERLINK(1).log", "--out", tmp_path / "out.csv")
+    assert done.returncode == 0, done.stderr
+    with (tmp_path / "out.csv").open(encoding="utf-8", newline="") as file:
+        cells = [cell for row in csv.reader(file) for cell in row]
+    assert "'=HYPERLINK(1).log" in cells
+    assert "'=x.example" in cells
+    assert not [cell for cell in cells if cell[:1] in "=+@-\t\r\n" and cell]
 
 
 def test_a_csv_of_no_rows_has_a_header(tmp_path: Path) -> None:
