@@ -5,13 +5,18 @@ Latency is not in it: the answer's line carries the query's time.
 
 from __future__ import annotations
 
+from typing import Any
+
+import pyarrow.compute as pc
+
+from dnsnb.formats import columns, times
 from dnsnb.formats.columns import QUERY, RESPONSE
 from dnsnb.formats.feeding import Context
 from dnsnb.formats.join import Joiner
 from dnsnb.formats.patterns import Line, PatternReader
 from dnsnb.formats.sniff import Head
 
-_STAMP = r"^(?:\[(?P<time_epoch>\d+(?:\.\d+)?)\] )?"
+_STAMP = r"^(?:\[(?P<seconds>\d+)(?:\.(?P<nanos>\d{1,9}))?\] )?"
 _CLIENT = r"(?P<client>\[[^\]]+\]|[0-9.]+|[0-9a-fA-F:]+):(?P<client_port>\d+)"
 _LINES = (
     Line(
@@ -53,3 +58,14 @@ class Reader(PatternReader):
                 hold="dns_id" if context.several else None,  # questions in one file, answers in another
             ),
         )
+
+    def meaning(self, raw: dict[str, Any], line: Line) -> dict[str, Any]:
+        """Put seconds and nanoseconds together: they are printed as two whole numbers, without leading zeros."""
+        seconds, nanos = raw.pop("seconds"), pc.utf8_lpad(raw.pop("nanos").fill_null("0"), 9, "0")
+        if seconds.null_count < len(seconds):
+            raw["time"] = times.epoch(pc.binary_join_element_wise(seconds, nanos, "."))
+        if line.kind == RESPONSE:
+            raw["status"] = columns.mapped(
+                raw["rcode"], lambda r: {"SERVFAIL": "failed", "REFUSED": "refused"}.get(columns.rcode(r) or "")
+            )
+        return raw

@@ -1,6 +1,6 @@
 """PowerDNS Recursor's structured log (4.8 on) as JSON lines.
 
-The Recursor does not log what its packet cache answers.
+A question that its packet cache answers is one line, and has no rcode.
 """
 
 from __future__ import annotations
@@ -10,8 +10,11 @@ from typing import Any
 from dnsnb.formats.columns import QUERY, RESPONSE
 from dnsnb.formats.feeding import Context
 from dnsnb.formats.join import Joiner
+from dnsnb.formats.powerdns import told
 from dnsnb.formats.rowtables import ObjectReader, Row
 from dnsnb.formats.sniff import Head
+
+_CACHED = "Question answered from packet cache"
 
 
 def score(head: Head) -> int:
@@ -30,11 +33,12 @@ class Reader(ObjectReader):
 
     def row(self, item: dict[str, Any]) -> Row | None:
         """Return what a line says."""
-        if item.get("msg") not in ("Question", "Answer") or "qname" not in item:
+        if item.get("msg") not in ("Question", "Answer", _CACHED) or "qname" not in item:
             return None
         host, _, port = str(item.get("remote", "")).rpartition(":")
         answer = item["msg"] == "Answer"
-        out = str(item.get("outqueries", "0"))
+        rcode = told(str(item["rcode"])) if answer and "rcode" in item else None
+        asked = str(item.get("outqueries", "0")) != "0"
         return {
             "time_epoch": str(item.get("ts", "")),
             "client": host,
@@ -42,13 +46,15 @@ class Reader(ObjectReader):
             "qname": item["qname"],
             "qtype": item.get("qtype"),
             "transport": item.get("proto"),
-            "thread": item.get("mtid"),
+            "thread": f"{item.get('mtid', '')} {item.get('remote', '')}",
             "ecs": item.get("ecs") or None,
-            "rcode": str(item["rcode"]) if answer and "rcode" in item else None,
+            "rcode": rcode,
             "latency_ms": item.get("totms"),
-            "kind": RESPONSE if answer else QUERY,
+            "kind": QUERY if item["msg"] == "Question" else RESPONSE,
             "event": item["msg"].lower(),
-            "status": ("failed" if str(item.get("rcode")) == "2" else "forwarded" if out != "0" else "cached")
+            "status": ("failed" if rcode == "2" else "forwarded" if asked else "cached")
             if answer
+            else "cached"
+            if item["msg"] == _CACHED
             else None,
         }
