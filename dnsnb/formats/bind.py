@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from dnsnb.dns import wire
 from dnsnb.formats import columns, times
 from dnsnb.formats.columns import KIND, NOTE, QUERY, RESPONSE
 from dnsnb.formats.feeding import Context
@@ -32,12 +33,12 @@ _NOTES = (
         "rpz",
         _CLIENT
         + r"(?P<off>disabled )?rpz (?P<trigger>[A-Z-]+) (?P<policy>[A-Za-z-]+) rewrite (?P<name>.+?)/(?P<type>[^/ "
-        r"]+)/(?P<class>\S+) via (?P<rule>\S+)",
+        r"]+)/(?P<class>[^/ ]+) via (?P<rule>\S+)",
     ),
     (
         "failed",
         _CLIENT
-        + r"(?:query: )?query failed \((?P<policy>[^)]+)\) for (?P<name>.+?)/(?P<class>[^/ ]+)/(?P<type>\S+) at",
+        + r"(?:query: )?query failed \((?P<policy>[^)]+)\) for (?P<name>.+?)/(?P<class>[^/ ]+)/(?P<type>[^/ ]+) at",
     ),
     (
         "denied",
@@ -59,7 +60,7 @@ class Reader:
 
     def __init__(self, context: Context) -> None:
         self.context = context
-        self.joiner = Joiner(("client", "client_port", "qname", "qtype"), 30.0, lazy=True)
+        self.joiner = Joiner(("client", "client_port", "qname", "qtype"), 30.0, lazy=True, twice=("denied", "failed"))
 
     def prepare(self, block: Block) -> Any:
         """Return the job that gives a block's events; in a zone with a doubled hour, where order matters, the events
@@ -165,7 +166,10 @@ class Reader:
             groups = extract(lines.filter(pa.array(mask)), pattern)[1]
             parts.append(_note(event, groups, when[mask], block.numbers[mask]))
         self.context.skip("no query, response, RPZ, error or denial", block, left)
-        return pa.concat_tables(parts, promote_options="permissive") if parts else None
+        if len(parts) < 2:
+            return parts[0] if parts else None
+        table = pa.concat_tables(parts, promote_options="permissive").combine_chunks()
+        return table.take(pc.sort_indices(table.column("id")))
 
     def _time(self, block: Block, client: Any) -> Any:
         start = block.starts
@@ -225,8 +229,15 @@ def _query_flags(text: str) -> str:
 RPZ_RCODE = {"NXDOMAIN": "NXDOMAIN", "NODATA": "NOERROR"}
 
 
+_TOLD = frozenset(wire.RCODES.values())
+_TRIGGER = re.compile(r"\.rpz-(?:ip|client-ip|nsip|nsdname)\.", re.IGNORECASE)
+
+
 def zone_of(rule: str | None, name: str | None) -> str | None:
-    """Return the policy zone that a rule's owner name is of, where the name that was asked says what is before it."""
+    """Return the policy zone that a rule's owner name is of: what stands behind its trigger, or the name asked for."""
+    trigger = _TRIGGER.search(rule or "")
+    if rule is not None and trigger is not None:
+        return rule[trigger.end() :]
     if rule is None or name is None or not rule.lower().startswith(name.lower() + "."):
         return None
     return rule[len(name) + 1 :]
@@ -258,7 +269,8 @@ def _note(event: str, groups: pa.StructArray, when: Any, numbers: Any) -> pa.Tab
             pa.string(),
         )
     elif event == "failed":
-        raw["rcode"] = policy
+        # besides rcodes these are reasons of the server's own, such as "timed out": what is told then is SERVFAIL
+        raw["rcode"] = columns.mapped(policy, lambda p: p if p in _TOLD else "SERVFAIL")
         raw["status"] = columns.mapped(policy, lambda p: "refused" if p == "REFUSED" else "failed")
     else:
         raw["rcode"], raw["status"] = "REFUSED", "refused"

@@ -18,6 +18,11 @@ from dnsnb.formats.parted import Parted
 
 Ints = np.ndarray[Any, np.dtype[Any]]
 LIMIT = 400_000
+TWICE = 1_000_000
+"""How long after a note another may say the same again, in µs."""
+
+AGAIN = 9
+"""The kind of a note that only says again what another said: it is no row."""
 
 
 class Joiner:
@@ -31,7 +36,8 @@ class Joiner:
     rows pass
     straight through until the log shows its first answer or note. `loose` names a key that hints lack, and answers with
     a 0 in it too: those serve any query that has no exact one. `hold` names the key, a whole number, by which events
-    are put down until the end: where questions and answers are in files of their own.
+    are put down until the end: where questions and answers are in files of their own. `twice` names the events of two
+    notes on one query, of which the second says no more than the first.
     """
 
     def __init__(
@@ -45,6 +51,7 @@ class Joiner:
         loose: str | None = None,
         shared: bool = False,
         hold: str | None = None,
+        twice: tuple[str, str] | None = None,
     ) -> None:
         self.keys = keys
         self.window = int(window_s * 1_000_000)
@@ -53,6 +60,7 @@ class Joiner:
         self.pairs = not lazy
         self.loose = loose
         self.shared = shared
+        self.twice = twice
         self.held = Parted(hold) if hold is not None else None
         self.waiting: pa.Table | None = None
         self.unpaired = 0
@@ -95,8 +103,10 @@ class Joiner:
         wide = codes if self.loose is None else self._codes(table, tuple(k for k in self.keys if k != self.loose))
         asked = np.flatnonzero(kinds == QUERY)
         taken = np.zeros(len(table), bool)
+        again, once = self._again(table, codes, times)
+        kinds = np.where(again, AGAIN, kinds)
         found: dict[int, Ints] = {}
-        for kind in np.unique(kinds[kinds > QUERY]):
+        for kind in np.unique(kinds[(kinds > QUERY) & (kinds < AGAIN)]):
             answers = np.flatnonzero(kinds == kind)
             match = _first_after(codes if kind < HINT else wide, times, asked, answers, self.window, self.shared)
             neutral_key = self.loose is not None and pa.types.is_integer(table.column(self.loose).type)
@@ -109,6 +119,11 @@ class Joiner:
         hints = wide[kinds == HINT]
         self.orphans += int((~np.isin(hints, wide[asked])).sum()) if len(hints) else 0
         done = np.ones(len(asked), bool)
+        alone = ~taken & (kinds > QUERY) & (kinds < HINT)
+        keep: list[Ints] = []
+        if not last and len(once):  # what says it again may come yet
+            keep = [once[alone[once] & (times[once] > max(0, times.max() - TWICE))]]
+            alone[keep[0]] = False
         if not last and len(asked):
             first = found.get(RESPONSE, np.full(len(asked), -1))
             young = times[asked] > times.max() - self.window
@@ -123,12 +138,26 @@ class Joiner:
                 drawn = np.unique(
                     np.concatenate([m[wait & (m >= 0)] for m in found.values()] or [np.zeros(0, np.int64)])
                 )
-                self.waiting = table.take(pa.array(np.sort(np.concatenate([asked[wait], drawn.astype(np.int64)]))))
-        alone = ~taken & (kinds > QUERY) & (kinds < HINT)
+                keep += [asked[wait], drawn.astype(np.int64)]
+        if any(len(places) for places in keep):
+            self.waiting = table.take(pa.array(np.sort(np.concatenate(keep))))
         rows = np.concatenate([asked[done], np.flatnonzero(alone)])
         index = {kind: np.concatenate([m[done], np.full(int(alone.sum()), -1)]) for kind, m in found.items()}
         order = np.argsort(rows, kind="stable")
         return self._laid_over(table, rows[order], {k: m[order] for k, m in index.items()}, times)
+
+    def _again(self, table: pa.Table, codes: Ints, times: Ints) -> tuple[Any, Ints]:
+        """Return which notes only say again what one before them said, and the places of those that may be repeated."""
+        again, first = np.zeros(len(table), bool), np.zeros(0, np.int64)
+        if self.twice is not None and "event" in table.column_names:
+            once, second = (
+                np.flatnonzero(pc.equal(table.column("event"), word).fill_null(False).to_numpy(zero_copy_only=False))
+                for word in self.twice
+            )
+            places = _first_after(codes, times, once, second, TWICE, shared=False)
+            again[places[places >= 0]] = True
+            first = once[places < 0]
+        return again, first
 
     def _codes(self, table: pa.Table, keys: tuple[str, ...]) -> Ints:
         total = np.zeros(len(table), np.int64)

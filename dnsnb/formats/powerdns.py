@@ -37,8 +37,8 @@ _LINES = (
         "answer",
     ),
     Line(
-        _STAMP
-        + r"\d+ \[(?P<thread>\d+/\d+)\] answer to question '(?P<qname>.*)\|(?P<qtype>[^'|]+)': .*rcode=(?P<rcode>-?\d+)",
+        _STAMP + r"\d+ \[(?P<thread>\d+/\d+)\] answer to question '(?P<qname>.*)\|(?P<qtype>[^'|]+)': .*"
+        r"rcode=(?P<rcode>-?\d+)",
         RESPONSE,
         "answer",
     ),
