@@ -251,7 +251,8 @@ def qtype(text: str) -> str | None:
     return text if _WORD.fullmatch(text) else None
 
 
-_OTHER_TYPES = {"NB": "NB", "NBSTAT": "NBSTAT", "ALL": "ANY", "ANY": "ANY"}
+#: ADDR, ALIAS and LUA are numbers for private use that only PowerDNS has names for.
+_OTHER_TYPES = {"ALL": "ANY", "ADDR": "TYPE65400", "ALIAS": "TYPE65401", "LUA": "TYPE65402"}
 _WORD = re.compile(r"[A-Z][A-Z0-9-]{0,23}")
 
 

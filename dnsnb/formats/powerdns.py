@@ -25,7 +25,9 @@ _STAMP = (
 _FROM = r"(?P<client>\[[^\]]+\]|[0-9.]+|[0-9a-fA-F:]+):(?P<client_port>\d+)"
 _LINES = (
     Line(
-        _STAMP + r"\d+ \[(?P<thread>\d+/\d+)\] question for '(?P<qname>.*)\|(?P<qtype>[^'|]+)' from " + _FROM,
+        _STAMP
+        + r"\d+ \[(?P<thread>\d+/\d+)\] (?P<way>TCP )?question for '(?P<qname>.*)\|(?P<qtype>[^'|]+)' from "
+        + _FROM,
         QUERY,
         "question",
     ),
@@ -58,7 +60,7 @@ def score(head: Head) -> int:
     """Sentences of the Recursor or the authoritative server."""
     if (
         head.share(
-            r"\d+ \[\d+/\d+\] (?:question for|answer to question) '|msg=\"(?:Question|Answer)\" "
+            r"\d+ \[\d+/\d+\] (?:(?:TCP )?question for|answer to question) '|msg=\"(?:Question|Answer)\" "
             r".*subsystem=\"syncres\"|Remote \S+ wants '"
         )
         > 0.02
@@ -86,6 +88,8 @@ class Reader(PatternReader):
         """Take structured pairs apart; tell cached from forwarded by the packets that an answer took."""
         packets = raw.pop("packets", None)
         do = raw.pop("do", None)
+        if line.event == "question":
+            raw["transport"] = columns.mapped(raw.pop("way").fill_null("UDP"), str)
         if line.kind == RESPONSE:
             raw["rcode"] = columns.mapped(raw["rcode"], told)
         if packets is not None:
