@@ -66,6 +66,9 @@ _DENYING = {
     "inform_deny",
 }
 
+_PASSING = {"inform", "always_transparent"}
+"""Actions that only say so in the log: the question goes on."""
+
 
 def score(head: Head) -> int:
     """Unbound's process and thread in brackets, and a level."""
@@ -91,23 +94,32 @@ class Reader(PatternReader):
         hit = raw.pop("hit", None)
         raw.pop("trigger", None)
         if line.event == "reply":
-            raw["status"] = pa.array(["forwarded", "cached"]).take(pc.equal(hit.fill_null("0"), "1").cast(pa.int8()))
-            raw["status"] = columns.mapped(
-                pc.if_else(
-                    pc.and_(
-                        pc.is_in(raw["rcode"], pa.array(["SERVFAIL", "FORMERR"])), pc.equal(raw["status"], "forwarded")
-                    ),
-                    "failed",
-                    raw["status"],
-                ),
-                str,
-            )
+            raw["status"] = _status(hit.fill_null("0"), raw["rcode"], raw["qclass"])
+            # what the access list refuses is not read: a name would end in a dot
+            unread = pc.and_(pc.equal(raw["qname"], "null"), pc.equal(raw["qtype"], "TYPE0")).fill_null(False)
+            for key in ("qname", "qtype", "qclass"):
+                raw[key] = pc.if_else(unread, pa.scalar(None, pa.string()), raw[key])
         elif line.event == "rpz":
             raw["status"] = columns.mapped(
                 raw["reason"], lambda a: "blocked" if a not in ("rpz-passthru", "passthru") else None
             )
         elif line.event == "local":
-            raw["status"] = columns.mapped(raw["reason"], lambda a: "blocked" if a in _DENYING else "local")
+            raw["status"] = columns.mapped(raw["reason"], _local)
         elif line.event == "servfail":
             raw["rcode"], raw["status"] = "SERVFAIL", "failed"
         return raw
+
+
+def _status(hit: pa.Array, rcode: pa.Array, qclass: pa.Array) -> pa.Array:
+    """Return what was done: an answer from memory is also what unbound says about itself (class CH) and refuses."""
+    status = pc.if_else(
+        pc.equal(hit, "1"),
+        pc.if_else(pc.equal(qclass, "CH").fill_null(False), "local", "cached"),
+        pc.if_else(pc.is_in(rcode, pa.array(["SERVFAIL", "FORMERR"])), "failed", "forwarded"),
+    )
+    # what an upstream refuses is SERVFAIL: REFUSED is unbound's own word
+    return columns.mapped(pc.if_else(pc.equal(rcode, "REFUSED").fill_null(False), "refused", status), str)
+
+
+def _local(action: str) -> str | None:
+    return "blocked" if action in _DENYING else None if action in _PASSING else "local"
