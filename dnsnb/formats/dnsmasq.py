@@ -5,16 +5,15 @@ One query is one to many lines; runs of answer lines are folded here, the join p
 
 from __future__ import annotations
 
-import re
 from functools import partial
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from dnsnb.formats import columns, times
-from dnsnb.formats.columns import HINT, KIND, NOTE, QUERY, RESPONSE
+from dnsnb.formats.columns import HINT, NOTE, QUERY
+from dnsnb.formats.dnsmasq_answers import Lines, Said, fold, only, table_of, verdicts, zeros
 from dnsnb.formats.feeding import Context
 from dnsnb.formats.join import Joiner
 from dnsnb.formats.lines import NONE, Block
@@ -36,8 +35,6 @@ _ANSWERS = {
     b"special domain": "blocked", b"Pi-hole hostname": "local", b"Apple iCloud Private Relay domain": "blocked",
     b"blocked upstream": "blocked", b"/": "local",
 }  # fmt: skip
-
-_RCODES = ("NXDOMAIN", "SERVFAIL", "REFUSED", "FORMERR", "NOTIMP")
 
 
 def score(head: Head) -> int:
@@ -69,18 +66,23 @@ class Reader:
         forward = block.has(b"forwarded ", at)
         parts: list[pa.Table] = []
         base = {"time": when, "serial": serial, "client": client, "client_port": port, "transport": proto}
+        said = Said(self.context)
         if bracket.any():
-            parts.append(self._queries(block, at, bracket, base))
+            parts.append(self._queries(block, at, bracket, base, said))
         if forward.any():
-            parts.append(self._forwards(block, at, forward, base))
+            parts.append(self._forwards(block, at, forward, base, said))
         rest = ~(bracket | forward | dnssec)
         known = dnssec.copy()
         self.context.skip("the resolver's own DNSSEC questions", block, dnssec)
         if rest.any():
-            tables, mask = self._answers(block, at, rest, base, block.numbers[forward])
+            tables, mask = self._answers(block, at, rest, base, said)
             known |= mask
             parts += tables
         noise = rest & ~known
+        if noise.any():
+            told, mask = verdicts(block, at, noise, base, said)
+            noise &= ~mask
+            parts += told
         self.context.skip("says nothing about a query", block, noise)
         found = [p for p in parts if len(p)]
         if not found:
@@ -159,35 +161,38 @@ class Reader:
         at = np.where(asked, blank + 1, at)
         return pa.array(serial, mask=~numbered), client, port, transport, at
 
-    def _queries(self, block: Block, at: Any, mask: Any, base: dict[str, Any]) -> pa.Table:
-        part, at, base = _only(block, at, mask, base)
+    def _queries(self, block: Block, at: Any, mask: Any, base: dict[str, Any], said: Said) -> pa.Table:
+        part, at, base = only(block, at, mask, base)
         close = part.next(93, at)
         name = close + 2
         from_ = _last(part, b" from ", name)
         good = (close < part.ends) & (from_ >= name)
         self.context.skip("a query line that is cut off", part, ~good)
-        part, at, base = _only(part, at, good, base)
+        part, at, base = only(part, at, good, base)
         close, name, from_ = close[good], name[good], from_[good]
         types = columns.mapped(part.text(at + 6, close), columns.qtype)
         families = np.array([{"A": 4, "AAAA": 6}.get(t, 0) for t in types.dictionary.to_pylist()] or [0], np.int8)
+        names = part.text(name, from_)
+        said.questions(part.numbers, names, types)
         raw = {
             **base,
-            "qname": part.text(name, from_),
+            "qname": names,
             "qtype": types,
             "family": pa.array(families[types.indices.fill_null(0).to_numpy(zero_copy_only=False)]),
             "client": part.text(from_ + 6, part.ends),
             "id": pa.array(part.numbers),
             "event": "query",
         }
-        return _table(raw, len(part), QUERY)
+        return table_of(raw, len(part), QUERY)
 
-    def _forwards(self, block: Block, at: Any, mask: Any, base: dict[str, Any]) -> pa.Table:
-        part, at, base = _only(block, at, mask, base)
+    def _forwards(self, block: Block, at: Any, mask: Any, base: dict[str, Any], said: Said) -> pa.Table:
+        part, at, base = only(block, at, mask, base)
         to = _last(part, b" to ", at)
         good = to > at
         self.context.skip("a line that is cut off", part, ~good)
-        part, at, base = _only(part, at, good, base)
+        part, at, base = only(part, at, good, base)
         to = to[good]
+        said.forwarded(part.numbers, part.text(at + 10, to), base["serial"])
         raw = {
             **base,
             "client": None,
@@ -196,14 +201,14 @@ class Reader:
             "qname": part.text(at + 10, to),
             "upstream": columns.mapped(part.text(to + 4, part.ends), str),
             "status": "forwarded",
-            "family": _zeros(part),
+            "family": zeros(part),
             "id": pa.array(part.numbers),
             "event": "forwarded",
         }
-        return _table(raw, len(part), HINT)
+        return table_of(raw, len(part), HINT)
 
     def _answers(
-        self, block: Block, at: Any, rest: Any, base: dict[str, Any], forwards: Any
+        self, block: Block, at: Any, rest: Any, base: dict[str, Any], said: Said
     ) -> tuple[list[pa.Table], Any]:
         ends = block.ends
         known = np.zeros(len(block), bool)
@@ -221,6 +226,7 @@ class Reader:
         by = block.has(b"with ", name) & known & (status == words.index(b"blocked upstream"))
         if by.any():  # "blocked upstream with NULL address NAME is …": the name is the last word before " is "
             name = np.where(by, block.last(32, np.where(by, block.find(b" is ", name, ends), name)) + 1, name)
+        name = np.where(known & block.has(b"is truncated", name), name - 1, name)  # "reply is truncated" has none
         is_ = block.find(b" is ", name, ends)
         bare = known & (is_ == NONE) & block.has(b" is", ends - 3)
         is_ = np.where(bare, ends - 3, is_)
@@ -229,120 +235,23 @@ class Reader:
         good &= ~duplicate
         found = []
         if duplicate.any():
-            part, _, own = _only(block, name, duplicate, base)
+            part, _, own = only(block, name, duplicate, base)
             raw = {
                 **own,
                 "qname": None,
                 "reason": "duplicate of a query in flight",
                 "status": "forwarded",
-                "family": _zeros(part),
+                "family": zeros(part),
             }
             raw |= {"id": pa.array(part.numbers), "event": "duplicate"}
-            found.append(_table(raw, len(part), NOTE))
+            found.append(table_of(raw, len(part), NOTE))
         if good.any():
-            part, name, own = _only(block, name, good, base)
+            part, name, own = only(block, name, good, base)
             data = part.text(np.minimum(is_[good] + 4, part.ends), part.ends).fill_null("")
-            lines = _Lines(part, part.text(name, is_[good]), data, at[good], status[good], [_ANSWERS[w] for w in words])
-            found.append(fold(lines, own, forwards, self.context.events))
+            names = part.text(name, is_[good])
+            lines = Lines(part, names, data, at[good], status[good], [_ANSWERS[w] for w in words])
+            found.append(fold(lines, own, said))
         return found, good | duplicate
-
-
-class _Lines:
-    """Answer lines: names, data, where the verb begins, and which of `statuses` each tells."""
-
-    def __init__(
-        self, block: Block, name: pa.Array, data: pa.Array, verb: Any, status: Any, statuses: list[str]
-    ) -> None:
-        self.block, self.name, self.data, self.verb, self.status, self.statuses = (
-            block,
-            name,
-            data,
-            verb,
-            status,
-            statuses,
-        )
-
-
-def fold(lines: _Lines, base: dict[str, Any], forwards: Any, events: bool) -> pa.Table:
-    """Return answer lines, each run of them (an answer and what its CNAMEs lead to) folded into one event.
-
-    A cached CNAME that the next line (in `forwards`) asks on for is no answer yet and is left out.
-    """
-    count, status, numbers = len(lines.name), lines.status, lines.block.numbers
-    codes = columns._coded(lines.data)
-    texts = codes.dictionary.to_pylist()
-    di = codes.indices.to_numpy(zero_copy_only=False)
-    what = [_meaning(t) for t in texts]
-    is_cname = np.array([t == "<CNAME>" for t in texts] or [False])[di]
-    names = columns._coded(lines.name).indices.fill_null(-1).to_numpy(zero_copy_only=False)
-    serial = base["serial"].fill_null(-1).to_numpy(zero_copy_only=False)
-    family = np.array([w[2] for w in what] or [0], np.int8)[di]
-    final = np.array([w[0] is None for w in what] or [True])[di]
-    head = np.ones(count, bool)
-    unfinished = is_cname & np.isin(numbers + 1, forwards) & np.array([s == "cached" for s in lines.statuses])[status]
-    if not events and count > 1:
-        numbered = serial[1:] >= 0
-        goes_on = ((names[1:] == names[:-1]) & (di[1:] != di[:-1])) | is_cname[:-1]
-        goes_on &= ~final[:-1] & (status[1:] == status[:-1])
-        goes_on &= (family[:-1] == 0) | (family[1:] == 0) | (family[:-1] == family[1:])
-        head[1:] = (serial[1:] != serial[:-1]) | (~numbered & ~goes_on) | unfinished[:-1]
-    starts = np.flatnonzero(head)
-    shown = pa.array([w[0] for w in what], pa.string()).take(codes.indices)
-    onward = np.append(is_cname[:-1] & ~head[1:], False)
-    if onward.any():  # what a CNAME points to is the name of the next line
-        following = lines.name.take(pa.array(np.minimum(np.arange(1, count + 1), count - 1)))
-        shown = pc.if_else(pa.array(onward), columns.names(following, None, False)[0], shown)
-    keep = shown.is_valid().to_numpy(zero_copy_only=False)
-    offsets = np.concatenate([[0], np.cumsum(np.add.reduceat(keep, starts))]).astype(np.int32)
-    answers = pa.ListArray.from_arrays(pa.array(offsets), shown.filter(pa.array(keep)))
-    ranks = pa.array([None, "NOERROR", *_RCODES])
-    rank = {r: i for i, r in enumerate(ranks.to_pylist())}
-    worst = np.maximum.reduceat(np.array([rank[w[1]] for w in what] or [0])[di], starts)
-    pick = pa.array(starts)
-    raw: dict[str, Any] = {
-        "time": base["time"][starts],
-        "serial": base["serial"].take(pick),
-        "client": base["client"].take(pick),
-        "client_port": base["client_port"][starts],
-        "qname": lines.name.take(pick),
-        "answers": answers,
-        "rcode": ranks.take(pa.array(worst)),
-        "status": pa.array(lines.statuses).take(pa.array(status[starts])),
-        "family": pa.array(np.maximum.reduceat(family, starts)),
-        "id": pa.array(numbers[starts]),
-        "event": "answer",
-    }
-    blocked = np.array([s == "blocked" for s in lines.statuses])[status[starts]]
-    if blocked.any():
-        end = _name_start(lines.block, lines.verb)[starts] - 1
-        raw["reason"] = lines.block.text(np.where(blocked, lines.verb[starts], 0), np.where(blocked, end, 0))
-        raw["list"] = raw["reason"]
-    table = _table(raw, len(starts), RESPONSE)
-    return table if events else table.filter(pa.array(~unfinished[np.append(starts[1:], count) - 1]))
-
-
-def _name_start(part: Block, verb: Any) -> Any:
-    end = part.find(b" is", verb, part.ends)
-    return part.last(32, np.minimum(end, part.ends)) + 1
-
-
-def _meaning(text: str) -> tuple[str | None, str | None, int]:
-    """Return (data to show, rcode, family 4, 6 or 0) of what stands after " is "."""
-    text = re.sub(r" \((?:DNSSEC signed|EDE: .*)\)$", "", text).strip()
-    if text.startswith("NODATA"):
-        return None, "NOERROR", {"NODATA-IPv4": 4, "NODATA-IPv6": 6}.get(text, 0)
-    first = text.split(" ", 1)[0]
-    if first in _RCODES:
-        return None, first, 0
-    if text.startswith("not implemented"):
-        return None, "NOTIMP", 0
-    if text in ("duplicate", "truncated"):
-        return None, None, 0
-    if re.fullmatch(r"\d+\.\d+\.\d+\.\d+", text):
-        return text, "NOERROR", 4
-    if ":" in text and re.fullmatch(r"[0-9a-fA-F:.]+(?:%\w+)?", text):
-        return columns.address(text), "NOERROR", 6
-    return text, "NOERROR", 0
 
 
 def _last(block: Block, word: bytes, at: Any) -> Any:
@@ -351,29 +260,3 @@ def _last(block: Block, word: bytes, at: Any) -> Any:
     blank = block.last(32, block.ends)
     where = blank - len(word) + 1
     return np.where((where >= at) & block.has(word, where), where, -1)
-
-
-def _zeros(block: Block) -> pa.Array:
-    return pa.array(np.zeros(len(block), np.int8))
-
-
-def _only(block: Block, at: Any, mask: Any, base: dict[str, Any]) -> tuple[Block, Any, dict[str, Any]]:
-    if mask.all():
-        return block, at, base
-    chosen = pa.array(mask)
-    cut = {
-        k: v.filter(chosen) if isinstance(v, pa.Array) else v[mask] if v is not None else None for k, v in base.items()
-    }
-    return block.keep(mask), at[mask], cut
-
-
-def _table(raw: dict[str, Any], count: int, kind: int) -> pa.Table:
-    own = {k: raw.pop(k) for k in ("serial", "family") if raw.get(k) is not None}
-    table = columns.build(raw, count, escapes=False)
-    # a serial alone says what belongs together; without one it is the name
-    name = table.column("qname") if "qname" in table.column_names else pa.nulls(count, pa.string())
-    own["asked"] = pc.if_else(own["serial"].is_null(), name, pa.scalar(None, pa.string()))
-    own["family"] = pc.if_else(own["serial"].is_null(), own["family"], pa.scalar(0, pa.int8()))
-    for name, values in own.items():
-        table = table.append_column(name, values)
-    return table.append_column(KIND, columns.constant(kind, count, pa.int8()))

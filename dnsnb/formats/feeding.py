@@ -168,6 +168,10 @@ class Feed:
                     f"{self.joiner.unpaired:,} queries were let go early: too many waited for an answer"
                 )
             yield from self.rest()
+            if self.joiner.repeats:
+                self.context.report.note(
+                    f"{self.joiner.repeats:,} answers say again what was answered: they are no rows"
+                )
             if self.joiner.orphans:
                 self.context.report.note(f"{self.joiner.orphans:,} lines tell of queries that are not in the log")
 

@@ -65,6 +65,7 @@ class Joiner:
         self.waiting: pa.Table | None = None
         self.unpaired = 0
         self.orphans = 0
+        self.repeats = 0
 
     def feed(self, events: pa.Table) -> pa.Table:
         """Take events in the order of the log; return the rows that are complete."""
@@ -114,12 +115,19 @@ class Joiner:
                 neutral = answers[table.column(self.loose).to_numpy(zero_copy_only=False)[answers] == 0]
                 open_ = match < 0
                 match[open_] = _first_after(wide, times, asked[open_], neutral, self.window)
+                own = _coded(table.column("qtype")).indices.fill_null(-1).to_numpy(zero_copy_only=False)
+                match[open_] = _one_each(match[open_], own[asked[open_]], wide, neutral)
             found[int(kind)] = match
             taken[match[match >= 0]] = True
         hints = wide[kinds == HINT]
         self.orphans += int((~np.isin(hints, wide[asked])).sum()) if len(hints) else 0
         done = np.ones(len(asked), bool)
         alone = ~taken & (kinds > QUERY) & (kinds < HINT)
+        if self.shared and RESPONSE in found and alone.any():
+            answered = asked[found[RESPONSE] >= 0]
+            again = _before(wide, times, alone & (kinds == RESPONSE), answered, self.window)
+            self.repeats += int(again.sum())
+            alone &= ~again
         keep: list[Ints] = []
         if not last and len(once):  # what says it again may come yet
             keep = [once[alone[once] & (times[once] > max(0, times.max() - TWICE))]]
@@ -250,3 +258,39 @@ def _first_after(codes: Ints, times: Ints, asked: Ints, answers: Ints, window: i
         candidate = np.where(taken, own, candidate)
         good |= taken
     return np.where(good, candidate, -1)
+
+
+def _one_each(match: Ints, own: Ints, codes: Ints, answers: Ints) -> Ints:
+    """Return matches where several drew the same answer and it does not tell their types (NXDOMAIN, to A and AAAA
+    alike): each further type takes the next answer of the same code."""
+    rows = np.flatnonzero(match >= 0)
+    if not len(rows):
+        return match
+    kinds = match[rows].astype(np.int64) * (int(own.max(initial=0)) + 2) + own[rows] + 1
+    first, group = np.unique(kinds, return_index=True, return_inverse=True)[1:]
+    order = np.lexsort((first, match[rows][first]))
+    new = np.append(True, np.diff(match[rows][first][order]) != 0)
+    rank = np.empty(len(first), np.int64)
+    rank[order] = np.arange(len(first)) - np.flatnonzero(new)[np.cumsum(new) - 1]
+    by_code = answers[np.lexsort((answers, codes[answers]))]
+    place = np.empty(len(codes), np.int64)
+    place[by_code] = np.arange(len(by_code))
+    further = np.minimum(place[match[rows]] + rank[group], len(by_code) - 1)
+    out = match.copy()
+    out[rows] = np.where(codes[by_code[further]] == codes[match[rows]], by_code[further], match[rows])
+    return out
+
+
+def _before(codes: Ints, times: Ints, answers: Any, asked: Ints, window: int) -> Any:
+    """Return which of some answers say again what was answered: a question of their code came before them."""
+    places = np.flatnonzero(answers)
+    out = np.zeros(len(codes), bool)
+    if not len(asked):
+        return out
+    width = np.int64(len(codes) + 1)
+    ranks = np.sort(codes[asked] * width + asked)
+    last = ranks[np.maximum(np.searchsorted(ranks, codes[places] * width + places) - 1, 0)]
+    question = (last % width).astype(np.int64)
+    good = (last // width == codes[places]) & (question < places) & (times[places] - times[question] <= window)
+    out[places[good]] = True
+    return out
