@@ -138,6 +138,7 @@ class Reader:
         if response:
             s4 = np.minimum(block.next(32, s3 + 1), ends)
             raw["rcode"] = block.text(s3 + 1, s4)
+            raw["status"] = columns.mapped(raw["rcode"], columns.outcome)
             flags = np.minimum(block.next(32, s4 + 1, 2), ends)
         after = np.minimum(block.next(32, flags + 1), ends)
         marks = columns._coded(block.text(flags + 1, after))

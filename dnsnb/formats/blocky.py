@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from dnsnb.formats import columns
 from dnsnb.formats.rowtables import DelimitedReader, Row
 from dnsnb.formats.sniff import Head
 
@@ -48,6 +49,8 @@ def described(
     """Return a row from the fields that blocky writes, whichever way it writes them."""
     inner = re.search(r"\((.*)\)$", reason)
     status = STATUSES.get(kind.upper())
+    if status == "forwarded" and columns.rcode(rcode or "") == "SERVFAIL":
+        status = "failed"
     group, _, rule = (inner[1] if inner else "").partition(": ")
     return {
         "time_iso": when,
@@ -62,7 +65,7 @@ def described(
         "reason": reason,
         "list": group if status == "blocked" and group else None,
         "rule": rule or None,
-        "upstream": inner[1] if inner and status == "forwarded" else None,
+        "upstream": inner[1] if inner and status in ("forwarded", "failed") else None,
     }
 
 

@@ -300,6 +300,11 @@ def rcode(text: str) -> str | None:
     return _RCODES.get(key) or (key if _WORD.fullmatch(key) else None)
 
 
+def outcome(text: str) -> str | None:
+    """Return the status that an rcode alone tells, in any of the ways that logs write it; None where it tells none."""
+    return {"SERVFAIL": "failed", "REFUSED": "refused"}.get(rcode(text) or "")
+
+
 _TRANSPORTS = {
     "tls": "dot",
     "dnsovertls": "dot",

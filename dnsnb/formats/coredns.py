@@ -87,7 +87,7 @@ def pattern_of(template: str) -> str:
     template = template.replace("{common}", COMMON).replace("{combined}", COMMON + ' "{>opcode}"')
     out, at = [], 0
     seen: set[str] = set()
-    for match in re.finditer(r"\{([^}]*)\}", template):
+    for match in re.finditer(r"\{([>/]?[A-Za-z][\w/.-]*)\}", template):
         out.append(re.escape(template[at : match.start()]))
         name = match[1]
         if name not in _PLACES and not name.startswith("/"):

@@ -65,7 +65,5 @@ class Reader(PatternReader):
         if seconds.null_count < len(seconds):
             raw["time"] = times.epoch(pc.binary_join_element_wise(seconds, nanos, "."))
         if line.kind == RESPONSE:
-            raw["status"] = columns.mapped(
-                raw["rcode"], lambda r: {"SERVFAIL": "failed", "REFUSED": "refused"}.get(columns.rcode(r) or "")
-            )
+            raw["status"] = columns.mapped(raw["rcode"], columns.outcome)
         return raw

@@ -101,6 +101,7 @@ class _Answers(PatternReader):
         if marks is not None:
             raw["flags"] = columns.mapped(marks.fill_null("-"), _flags)
         raw.pop("asked", None)
+        raw["status"] = columns.mapped(raw["rcode"], columns.outcome)
         listed = columns._coded(raw.pop("records"))
         texts = [None if t is None else _records(t) for t in listed.dictionary.to_pylist()]
         raw["answers"] = pa.array([t[0] if t else [] for t in texts], pa.list_(pa.string())).take(listed.indices)

@@ -37,7 +37,7 @@ class Joiner:
     straight through until the log shows its first answer or note. `loose` names a key that hints lack, and answers with
     a 0 in it too: those serve any query that has no exact one. `hold` names the key, a whole number, by which events
     are put down until the end: where questions and answers are in files of their own. `twice` names the events of two
-    notes on one query, of which the second says no more than the first.
+    notes on one query, of which the second says no more than the first; with `notes` any number may be on one query.
     """
 
     def __init__(
@@ -52,6 +52,7 @@ class Joiner:
         shared: bool = False,
         hold: str | None = None,
         twice: tuple[str, str] | None = None,
+        notes: bool = False,
     ) -> None:
         self.keys = keys
         self.window = int(window_s * 1_000_000)
@@ -60,7 +61,7 @@ class Joiner:
         self.pairs = not lazy
         self.loose = loose
         self.shared = shared
-        self.twice = twice
+        self.twice, self.notes = twice, notes
         self.held = Parted(hold) if hold is not None else None
         self.waiting: pa.Table | None = None
         self.unpaired = 0
@@ -128,6 +129,8 @@ class Joiner:
             again = _before(wide, times, alone & (kinds == RESPONSE), answered, self.window)
             self.repeats += int(again.sum())
             alone &= ~again
+        if self.notes and len(asked):
+            alone &= ~_before(codes, times, alone & (kinds == NOTE), asked, self.window)
         keep: list[Ints] = []
         if not last and len(once):  # what says it again may come yet
             keep = [once[alone[once] & (times[once] > max(0, times.max() - TWICE))]]

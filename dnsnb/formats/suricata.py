@@ -1,5 +1,5 @@
-"""Suricata EVE: dns events of versions 1 to 3 (queries and answers, flat, grouped or per record), and DNS inside
-alerts.
+"""Suricata EVE: dns events of versions 1 to 3 (queries and answers, flat, grouped or per record), and alerts
+on them.
 
 Who the client is, is told by port 53, not by the side: version 3 swaps the addresses of responses.
 """
@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from dnsnb.dns import wire
 from dnsnb.formats import columns
-from dnsnb.formats.columns import QUERY, RESPONSE
+from dnsnb.formats.columns import NOTE, QUERY, RESPONSE
 from dnsnb.formats.feeding import Context
 from dnsnb.formats.join import Joiner
 from dnsnb.formats.rowtables import ObjectReader, Row, table
@@ -40,7 +40,9 @@ class Reader(ObjectReader):
         super().__init__(context)
         self._asked: OrderedDict[Any, Any] = OrderedDict()
         self._open: _Answer | None = None
-        self.joiner = Joiner(("uid", "client", "client_port", "dns_id", "qname", "qtype"), 30.0, by_time=True)
+        self.joiner = Joiner(
+            ("uid", "client", "client_port", "dns_id", "qname", "qtype"), 30.0, by_time=True, notes=True
+        )
 
     def row(self, item: dict[str, Any]) -> Row | list[Row] | None:
         """Return what an event says: a question, an answer, or (version 1) one record of an answer."""
@@ -55,6 +57,9 @@ class Reader(ObjectReader):
         answer = kind in ("answer", "response") or (kind is None and "answers" in dns)
         queries = dns.get("queries") or [{}]
         name, qtype = queries[0].get("rrname", dns.get("rrname")), queries[0].get("rrtype", dns.get("rrtype"))
+        alert = item.get("alert") if item.get("event_type") == "alert" else None
+        if name is None and answer and not dns.get("queries"):  # what mDNS announces, nobody asked for
+            name = next((r.get("rrname") for r in dns.get("answers") or [] if isinstance(r, dict)), None)
         if name is None and "flags" not in dns and "id" not in dns:
             return None
         old = dns.get("version", 1) == 1 and "answers" not in dns and "grouped" not in dns
@@ -74,6 +79,15 @@ class Reader(ObjectReader):
             [dns["ttl"]] if isinstance(dns.get("ttl"), int) else []
         )
         rcode = dns.get("rcode") if answer else None
+        if alert is not None:  # it tells of a question that has, as a rule, an event of its own
+            return {
+                "time_iso": item.get("timestamp"), "client": client, "client_port": port, "server": server,
+                "transport": str(item.get("proto", "")).lower() or None,
+                "uid": str(item["flow_id"]) if "flow_id" in item else None, "dns_id": dns.get("id"),
+                "qname": name if name is None else columns.unescaped(str(name)), "qtype": qtype, "rcode": rcode,
+                "answers": answers or None, "reason": alert.get("signature"),
+                "status": "blocked" if alert.get("action") == "blocked" else None, "kind": NOTE, "event": "alert",
+            }  # fmt: skip
         return {
             "time_iso": item.get("timestamp"),
             "client": client,

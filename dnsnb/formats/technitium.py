@@ -1,6 +1,6 @@
 """Technitium DNS Server's text log: one line a query, UTC or local.
 
-Response type is not in the text log; refused, blocked and cached can't be told apart there.
+Response type is not in the text log; blocked, cached and forwarded can't be told apart there.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dnsnb.formats import times
+from dnsnb.formats import columns, times
 from dnsnb.formats.feeding import Context
 from dnsnb.formats.patterns import Line, PatternReader, split_list
 from dnsnb.formats.sniff import Head
@@ -51,4 +51,5 @@ class Reader(PatternReader):
         answered = raw["rcode"].is_valid()
         raw["answers"] = pc.if_else(answered, split_list(data.fill_null("")), pa.scalar(None, pa.list_(pa.string())))
         raw["status"] = pc.if_else(answered, pa.scalar(None, pa.string()), "failed")
+        raw["status"] = pc.coalesce(raw["status"], columns.mapped(raw["rcode"], columns.outcome).cast(pa.string()))
         return raw

@@ -54,7 +54,9 @@ class Reader(PatternReader):
 
     def __init__(self, context: Context) -> None:
         super().__init__(
-            context, (Line(_LINE),), Joiner(("side", "client", "server", "dns_id", "qname", "qtype"), 30.0)
+            context,
+            (Line(_LINE),),
+            Joiner(("side", "client", "server", "dns_id", "qname", "qtype"), 30.0, latency=False),  # whole seconds
         )
         self.order = context.template
         if self.order is not None and self.order not in ORDERS:

@@ -63,7 +63,8 @@ class Reader:
         first = block.line(0) + (block.data[block.starts[0] + 200 : block.ends[0]].decode() if len(block) else "")
         at = first.find('"ts":')
         self._stamp = pa.string() if at >= 0 and first[at + 5 :].lstrip().startswith('"') else pa.float64()
-        table, numbers = jsonrows.read(block, pa.schema([("ts", self._stamp), *_SCHEMA]), self.context)
+        named = [(f"{key}_name", _TEXT) for key in ("qtype", "qclass", "rcode") if _needs_name(block.data, key)]
+        table, numbers = jsonrows.read(block, pa.schema([("ts", self._stamp), *_SCHEMA, *named]), self.context)
         if not len(table):
             return None
         other = pc.not_equal(table.column("_path").fill_null("dns"), "dns")
@@ -74,8 +75,18 @@ class Reader:
             if not len(table):
                 return None
         columns = {name: zeek._one(table.column(name)) for name in table.column_names}
+        for name, _ in named:
+            if columns[name.removesuffix("_name")].null_count == len(table):
+                del columns[name.removesuffix("_name")]
         empty = columns["query"].is_null()
         if empty.true_count == len(table) and columns["uid"].null_count == len(table):
             self.context.skip("no key of Zeek's dns.log", block, [True] * len(block))
             return None
         return zeek.rows_of(columns, numbers, doubled=False, escapes=b"\\" in block.data)
+
+
+def _needs_name(data: bytes, key: str) -> bool:
+    """Whether a code's name is to be read too: its number was left out, or NetBIOS has it for another type."""
+    if f'"{key}_name"'.encode() not in data:
+        return False
+    return f'"{key}"'.encode() not in data or (key == "qtype" and (b'"NBSTAT"' in data or b'"NB"' in data))

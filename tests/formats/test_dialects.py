@@ -33,3 +33,12 @@ def test_a_dialect_is_recognised_and_read(dialect: str) -> None:
     for row, values in enumerate(expected):
         for column, value in values.items():
             _same(frame[column].iloc[row], value, f"{dialect}, row {row}, {column}")
+
+
+def test_a_template_of_coredns_may_be_json() -> None:
+    template = '{"name":"{name}","type":"{type}","from":"{remote}","rcode":"{rcode}"}'
+    line = b'{"name":"a.example.","type":"AAAA","from":"192.0.2.1","rcode":"NXDOMAIN"}\n'
+    frame = read_log(line, format="coredns", template=template)
+    assert frame[["qname", "qtype", "client", "rcode"]].values.tolist() == [
+        ["a.example", "AAAA", "192.0.2.1", "NXDOMAIN"]
+    ]

@@ -276,7 +276,7 @@ EXPECTED: dict[str, dict[Any, Any]] = {
             "upstream": "192.0.2.53",
             "rcode": "NOERROR",
             "flags": "qr rd ra",
-            "latency_ms": 1000.0,
+            "latency_ms": None,
         },
         2: {"rcode": "NXDOMAIN", "client": "192.0.2.10", "time": "2026-03-21T00:51:19Z"},
     },
