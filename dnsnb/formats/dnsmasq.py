@@ -223,6 +223,8 @@ class Reader:
                 name = np.where(hit, at + len(word) + 1, name)
             known |= hit
             status[hit] = code
+        chain = known & block.has(b"(CNAME) ", name)
+        name = np.where(chain, name + 8, name)  # Pi-hole: the name is blocked for what it is an alias of
         by = block.has(b"with ", name) & known & (status == words.index(b"blocked upstream"))
         if by.any():  # "blocked upstream with NULL address NAME is …": the name is the last word before " is "
             name = np.where(by, block.last(32, np.where(by, block.find(b" is ", name, ends), name)) + 1, name)
