@@ -23,6 +23,10 @@ _STAMP = (
     r")?(?:[A-Z][a-z]{2} \d\d \d\d:\d\d:\d\d )?"
 )
 _FROM = r"(?P<client>\[[^\]]+\]|[0-9.]+|[0-9a-fA-F:]+):(?P<client_port>\d+)"
+_WANTS = (
+    r"Remote (?:\S+<-)?(?P<client>\S+) wants '(?P<qname>.*)\|(?P<qtype>[^'|]+)', do = (?P<do>\d), "
+    r"bufsize = \d+(?: \(\d+\))?(?:: (?P<reason>.*))?$"
+)
 _LINES = (
     Line(
         _STAMP
@@ -47,12 +51,8 @@ _LINES = (
     Line(r'^.*?msg="Question" .*?subsystem="syncres".*$', QUERY, "structured-question"),
     Line(r'^.*?msg="Answer" .*?subsystem="syncres".*$', RESPONSE, "structured-answer"),
     Line(r'^.*?msg="Question answered from packet cache" .*? qname=".*$', RESPONSE, "structured-cached"),
-    Line(
-        _STAMP + r"Remote (?:\S+<-)?(?P<client>\S+) wants '(?P<qname>.*)\|(?P<qtype>[^'|]+)', do = (?P<do>\d), "
-        r"bufsize = \d+(?: \(\d+\))?(?:: (?P<reason>.*))?$",
-        QUERY,
-        "wants",
-    ),
+    Line(_STAMP + r"TCP " + _WANTS, QUERY, "wants", {"transport": "tcp"}),
+    Line(_STAMP + _WANTS, QUERY, "wants", {"transport": "udp"}),
 )
 
 
