@@ -173,7 +173,7 @@ class Reader:
         types = columns.mapped(part.text(at + 6, close), columns.qtype)
         families = np.array([{"A": 4, "AAAA": 6}.get(t, 0) for t in types.dictionary.to_pylist()] or [0], np.int8)
         names = part.text(name, from_)
-        said.questions(part.numbers, names, types)
+        said.questions(part.numbers, names, types, base["serial"])
         raw = {
             **base,
             "qname": names,

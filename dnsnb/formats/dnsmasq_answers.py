@@ -50,10 +50,10 @@ class Said:
         self.serials = pa.nulls(0, pa.int64())
         self._names: set[str] | None = None
 
-    def questions(self, numbers: Any, names: pa.Array, types: pa.DictionaryArray) -> None:
-        """Take the lines that ask; answers to ANY are not logged, so nothing waits for them."""
+    def questions(self, numbers: Any, names: pa.Array, types: pa.DictionaryArray, serials: pa.Array) -> None:
+        """Take the lines that ask; answers to ANY are not logged, so nothing waits for them, nor for a numbered one."""
         self.asked = numbers, names
-        self.answered = pc.not_equal(types.cast(pa.string()), "ANY").fill_null(True)
+        self.answered = pc.and_(pc.not_equal(types.cast(pa.string()), "ANY").fill_null(True), serials.is_null())
 
     def forwarded(self, numbers: Any, names: pa.Array, serials: pa.Array) -> None:
         """Take the lines that tell what was forwarded."""
@@ -293,8 +293,10 @@ def verdicts(block: Block, at: Any, mask: Any, base: dict[str, Any], said: Said)
     kinds = pa.array(np.where(later, NOTE, RESPONSE), pa.int8())
     table = table.set_column(table.column_names.index(KIND), KIND, kinds)
     if not said.context.events:
-        said.context.skip("a rebinding that does not say what was asked", part, ~told)
-        said.context.report.aside("what validation found, told again by an error", int((later & ~numbered).sum()))
+        said.context.skip("a verdict that does not say what was asked", part, ~told)
+        said.context.report.aside(
+            "what validation found, told again by an error", int((told & later & ~numbered).sum())
+        )
         table = table.filter(pa.array(told & (numbered | ~later)))
     return [table], known
 

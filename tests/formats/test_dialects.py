@@ -30,6 +30,7 @@ def test_a_dialect_is_recognised_and_read(dialect: str) -> None:
     assert len(frame) == len(expected), f"{frame.iloc[:, :16]}\n{report}"
     left_out = re.search(r"(\d+) left out", dialect)
     assert report.skipped_count == (int(left_out[1]) if left_out else 0), str(report)
+    assert report.lines == report.events + report.skipped_count + sum(report.asides.values()), str(report)
     for row, values in enumerate(expected):
         for column, value in values.items():
             _same(frame[column].iloc[row], value, f"{dialect}, row {row}, {column}")
