@@ -62,11 +62,16 @@ if TYPE_CHECKING:
     from dnsnb.server.server import Server as Server
 
 
+def give_analyses() -> None:
+    """Let pandas frames have `.dns`, the analyses as methods. Called when the first frame is made."""
+    import dnsnb.analysis.accessor  # noqa: F401 - importing it is enough
+
+
 def __getattr__(name: str) -> Any:
     from importlib import import_module
 
     if name in _FRAMES:
-        import_module("dnsnb.analysis.accessor")  # what they give has `.dns`
+        give_analyses()
     if name in _DOORS:
         return getattr(import_module(_DOORS[name]), name)
     if name in _ROOMS:

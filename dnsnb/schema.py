@@ -141,11 +141,15 @@ def to_arrow(columns: Columns) -> pa.Table:
 def to_frame(table: pa.Table) -> pd.DataFrame:
     """Return an Arrow table as a DataFrame with the documented dtypes.
 
-    Columns of the schema that the table lacks are added as nulls; other columns are kept, after them.
+    Columns of the schema that the table lacks are added as nulls; other columns are kept, after them. Their whole
+    numbers are Int64 (nullable), so that a port is no fraction where one is not told. What is returned has `.dns`.
     """
     import pandas as pd
     import pyarrow as pa
 
+    import dnsnb
+
+    dnsnb.give_analyses()
     schema = arrow_schema()
     have = set(table.column_names)
     data: dict[str, Any] = {}
@@ -156,7 +160,9 @@ def to_frame(table: pa.Table) -> pd.DataFrame:
         data[column.name] = _series(column.kind, values, field.type)
     for name in table.column_names:
         if name not in data:
-            data[name] = table.column(name).to_pandas()
+            values = table.column(name)
+            whole = pa.types.is_integer(values.type) and not pa.types.is_uint64(values.type)
+            data[name] = _series("int", values, pa.int64()) if whole else values.to_pandas()
     return pd.DataFrame(data, copy=False)
 
 

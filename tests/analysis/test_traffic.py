@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,6 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-import dnsnb.analysis.accessor  # noqa: F401 - registers frame.dns
 from dnsnb import analysis, schema, simulate
 
 MINUTE = 60_000_000
@@ -196,6 +197,18 @@ def test_results_can_be_kept(tmp_path: Path) -> None:
 def test_cache_hits(made: Any) -> None:
     assert analysis.cache_hits(made)["hit_ratio"].tolist() == [0.25]
     assert analysis.cache_hits(made, "1min")["hit_ratio"].tolist() == [0.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    "made",
+    ["from dnsnb.formats import read_log; f = read_log({log!r})", "import dnsnb.simulate as s; f = s.frame(hours=0.1)"],
+)
+def test_a_frame_has_its_analyses_whichever_way_it_was_made(made: str, tmp_path: Path) -> None:
+    log = tmp_path / "dnsmasq.log"
+    log.write_text("Nov  1 10:00:00 dnsmasq[1]: query[A] a.example from 192.0.2.1\n")
+    code = made.format(log=str(log)) + "; print(len(f.dns.top('qname')))"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(run.stdout) >= 1
 
 
 def test_the_accessor_says_what_it_needs_and_has() -> None:
