@@ -18,7 +18,8 @@ from dnsnb.formats.lines import TEXT
 from dnsnb.formats.wirenames import MOST_LABELS, names
 
 Ints = np.ndarray[Any, np.dtype[Any]]
-MOST_RECORDS = 400
+MOST_RECORDS = (65_535 - 12) // 11
+"""As many as there can be in a message."""
 _NAME_TYPES = (2, 5, 12, 39)
 
 

@@ -1,16 +1,17 @@
 """From frames on a link to DNS messages: Ethernet, VLANs, SLL, raw IP; IPv4 and IPv6; UDP at once by numpy, the rest
 one by one.
 
-Pure; keeps the state of fragments and TCP streams, bounded. Knows nothing of capture files.
+Pure; what must be put together is reassembly's. Knows nothing of capture files.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+
+from dnsnb.formats.reassembly import Fragments, Mark, Message, Streams
 
 Ints = np.ndarray[Any, np.dtype[Any]]
 PORTS = (53, 5353, 5355)
@@ -18,11 +19,22 @@ ETHERNET, RAW, SLL, SLL2, NULL, LOOP = 1, 101, 113, 276, 0, 108
 LINKS = (ETHERNET, RAW, SLL, SLL2, NULL, LOOP, 12, 14, 228, 229)
 _DNS = np.zeros(1 << 16, bool)
 _DNS[list(PORTS)] = True
-_TUNNELS = (4789, 6081)
-_EXTENSIONS = (0, 43, 60, 135)
-MOST_STREAMS = 4096
-MOST_FRAGMENTS = 1024
-STREAM_LIMIT = 1 << 18
+_GENEVE = 6081
+_TUNNELS = (4789, 8472, _GENEVE)  # 8472: VXLAN as Linux had it before its port was assigned, and flannel has it still
+_AUTHENTICATION = 51
+_EXTENSIONS = (0, 43, 60, 135, _AUTHENTICATION)
+
+
+class Body(NamedTuple):
+    """A message that had to be put together; `size` is how long it was on the wire."""
+
+    mark: Mark
+    octets: bytes
+    size: int
+    source: bytes
+    target: bytes
+    ports: tuple[int, int]
+    tcp: bool
 
 
 class Found:
@@ -36,9 +48,14 @@ class Found:
         self.source: list[pa.Array] = []
         self.target: list[pa.Array] = []
         self.ports: list[Ints] = []
-        self.bodies: list[tuple[int, bytes, bytes, bytes, int, int, bool]] = []
-        """(packet, message, source, target, source port, target port, whether by TCP) of what had to be put
-        together."""
+        self.sizes: list[Ints] = []
+        self.bodies: list[Body] = []
+
+    def add(self, streamed: list[tuple[Any, Message]]) -> None:
+        """Add messages that came by TCP, each with its stream's addresses and ports."""
+        for (source, target, ports), message in streamed:
+            if message.octets:
+                self.bodies.append(Body(message.mark, message.octets, message.size, source, target, ports, True))
 
 
 class Decapsulator:
@@ -48,29 +65,46 @@ class Decapsulator:
     def __init__(self) -> None:
         self.other = 0
         self.parts = 0
-        self.lost = 0
         self.cut = 0
-        self._fragments: OrderedDict[Any, dict[int, bytes]] = OrderedDict()
-        self._streams: OrderedDict[Any, _Stream] = OrderedDict()
+        self._fragments = Fragments()
+        self._streams = Streams()
+        self._first = 1
+        self._times: Any = None
 
-    def packets(self, octets: Ints, data: bytes, starts: Ints, ends: Ints, link: Ints) -> Found:
-        """Return what DNS there is in the packets at `starts` to `ends` (the buffer is padded)."""
+    @property
+    def lost(self) -> int:
+        """How many messages could not be put together, for packets of theirs are missing."""
+        return self._fragments.lost + self._streams.lost
+
+    def packets(
+        self, octets: Ints, data: bytes, starts: Ints, ends: Ints, link: Ints, times: Ints, first: int
+    ) -> Found:
+        """Return what DNS there is in the packets at `starts` to `ends` (the buffer is padded), numbered from
+        `first`."""
         found = Found()
+        self._first, self._times = first, times
         rows = np.arange(len(starts))
         network, version = _network(octets, starts, ends, link)
         other = self.other
         self._ip(octets, data, rows, network, ends, version, found, 0)
         whole = np.zeros(len(starts), bool)
-        for complete in (*found.rows, np.array([b[0] for b in found.bodies], np.int64)):
+        for complete in found.rows:
             whole[complete] = True
+        numbers = {b.mark[0] for b in found.bodies}
+        whole[[n - first for n in numbers if n >= first]] = True
         self.parts += len(starts) - int(whole.sum()) - (self.other - other)
+        self.parts -= sum(n < first for n in numbers)  # was counted as a part, and is a message after all
         return found
 
-    def finish(self) -> None:
-        """Count what the end of the capture left incomplete."""
-        self.lost += len(self._fragments) + sum(s.incomplete for s in self._streams.values())
-        self._fragments.clear()
-        self._streams.clear()
+    def finish(self, found: Found) -> None:
+        """Add what need not wait any more at the end of the capture, and count what it left incomplete."""
+        first = len(found.bodies)
+        found.add(self._streams.finish())
+        self._fragments.finish()
+        self.parts -= len({b.mark[0] for b in found.bodies[first:]} - {b.mark[0] for b in found.bodies[:first]})
+
+    def _mark(self, row: int) -> Mark:
+        return self._first + row, int(self._times[row])
 
     def _ip(
         self, octets: Ints, data: bytes, rows: Ints, at: Ints, ends: Ints, version: Ints, found: Found, depth: int
@@ -89,16 +123,18 @@ class Decapsulator:
     def _v4(self, octets: Ints, data: bytes, rows: Ints, at: Ints, ends: Ints, found: Found, depth: int) -> None:
         head, protos = _word(octets, at), octets[at + 9]
         length = head >> 32 & 0xFFFF
-        ends = np.where(length >= 20, np.minimum(ends, at + length), ends)
+        told = np.where(length >= 20, at + length, ends)
+        ends = np.minimum(ends, told)
         fragment = head & 0x3FFF
         payload = at + (head >> 56 & 15) * 4
         whole = fragment == 0
         if whole.all():
-            self._transport(octets, data, rows, payload, ends, protos, at + 12, 4, found, depth)
+            self._transport(octets, data, rows, payload, ends, told, protos, at + 12, 4, found, depth)
             return
         self._transport(
-            octets, data, rows[whole], payload[whole], ends[whole], protos[whole], at[whole] + 12, 4, found, depth
-        )
+            octets, data, rows[whole], payload[whole], ends[whole], told[whole], protos[whole], at[whole] + 12, 4,
+            found, depth,
+        )  # fmt: skip
         for i in np.flatnonzero(~whole).tolist():
             proto, ip = int(protos[i]), int(at[i])
             if proto not in (6, 17):
@@ -106,28 +142,29 @@ class Decapsulator:
                 continue
             key = (data[ip + 12 : ip + 20], int(head[i] >> 16 & 0xFFFF), proto)
             offset = int(fragment[i] & 0x1FFF) * 8
-            done = self._fragment(key, offset, not fragment[i] & 0x2000, data[int(payload[i]) : int(ends[i])])
+            done = self._fragments.take(key, offset, not fragment[i] & 0x2000, data[int(payload[i]) : int(ends[i])])
             if done is not None:
                 self._alone(int(rows[i]), done, proto, key[0][:4], key[0][4:], found)
 
     def _v6(self, octets: Ints, data: bytes, rows: Ints, at: Ints, ends: Ints, found: Found, depth: int) -> None:
         head = _word(octets, at)
         length = head >> 16 & 0xFFFF
-        ends = np.where(length > 0, np.minimum(ends, at + 40 + length), ends)
+        told = np.where(length > 0, at + 40 + length, ends)
+        ends = np.minimum(ends, told)
         proto, payload = head >> 8 & 0xFF, at + 40
         for _ in range(6):
             more = np.isin(proto, _EXTENSIONS) & (payload + 8 <= ends)
             if not more.any():
                 break
-            proto, payload = (
-                np.where(more, octets[payload], proto),
-                np.where(more, payload + 8 + octets[payload + 1].astype(np.int64) * 8, payload),
-            )
+            units = octets[payload + 1].astype(np.int64)
+            width = np.where(proto == _AUTHENTICATION, 8 + units * 4, 8 + units * 8)
+            proto, payload = np.where(more, octets[payload], proto), np.where(more, payload + width, payload)
             payload = np.minimum(payload, len(octets) - 64)
         whole = proto != 44
         self._transport(
-            octets, data, rows[whole], payload[whole], ends[whole], proto[whole], at[whole] + 8, 16, found, depth
-        )
+            octets, data, rows[whole], payload[whole], ends[whole], told[whole], proto[whole], at[whole] + 8, 16,
+            found, depth,
+        )  # fmt: skip
         for i in np.flatnonzero(~whole).tolist():
             here, ip = int(payload[i]), int(at[i])
             if here + 8 > ends[i]:
@@ -136,7 +173,7 @@ class Decapsulator:
             word = int.from_bytes(data[here + 2 : here + 4])
             inner = data[here]
             key = (data[ip + 8 : ip + 40], data[here + 4 : here + 8], inner)
-            done = self._fragment(key, word & 0xFFF8, not word & 1, data[here + 8 : int(ends[i])])
+            done = self._fragments.take(key, word & 0xFFF8, not word & 1, data[here + 8 : int(ends[i])])
             if done is not None:
                 self._alone(int(rows[i]), done, inner, key[0][:16], key[0][16:], found)
 
@@ -147,6 +184,7 @@ class Decapsulator:
         rows: Ints,
         at: Ints,
         ends: Ints,
+        told: Ints,
         proto: Ints,
         address: Ints,
         width: int,
@@ -167,19 +205,23 @@ class Decapsulator:
             self.other += int(others.sum())
         if udp.any():
             mine = slice(None) if udp.all() else udp
-            told = at[mine] + length[mine]
-            self.cut += int((ends[mine] < told).sum())
+            sent = at[mine] + np.maximum(length[mine], 8)  # by UDP's own length; 0 where the card was to fill it in
+            sent = np.where(length[mine] >= 8, sent, ends[mine])
+            self.cut += int((ends[mine] < sent).sum())
             found.rows.append(rows[mine])
             found.starts.append(at[mine] + 8)
-            found.ends.append(np.where(length[mine] >= 8, np.minimum(ends[mine], told), ends[mine]))
+            found.ends.append(np.minimum(ends[mine], sent))
+            found.sizes.append(sent - at[mine] - 8)
             found.source.append(_binary(octets, address[mine], width))
             found.target.append(_binary(octets, address[mine] + width, width))
             found.ports.append(np.stack([source[mine], target[mine]]))
         if tunnel.any() and depth < 2:
-            inner = at[tunnel] + 16
-            options = np.where(target[tunnel] == 6081, (octets[at[tunnel] + 8] & 0x3F).astype(np.int64) * 4, 0)
+            inner, geneve = at[tunnel] + 16, target[tunnel] == _GENEVE
+            options = np.where(geneve, (octets[at[tunnel] + 8] & 0x3F).astype(np.int64) * 4, 0)
+            inside = _word(octets, at[tunnel] + 8) >> 32 & 0xFFFF
+            bare = geneve & np.isin(inside, (0x800, 0x86DD))  # as the gateway load balancers of a cloud send it
             inner = np.minimum(inner + options, len(octets) - 64)
-            network, version = _network(octets, inner, ends[tunnel], np.full(len(inner), ETHERNET))
+            network, version = _network(octets, inner, ends[tunnel], np.where(bare, RAW, ETHERNET))
             self._ip(octets, data, rows[tunnel], network, ends[tunnel], version, found, depth + 1)
         for i in np.flatnonzero(tcp).tolist():
             ip = int(address[i])
@@ -189,6 +231,7 @@ class Decapsulator:
                 data[ip : ip + width],
                 data[ip + width : ip + 2 * width],
                 found,
+                int(told[i] - ends[i]),
             )
 
     def _alone(self, row: int, payload: bytes, proto: int, source: bytes, target: bytes, found: Found) -> None:
@@ -198,115 +241,21 @@ class Decapsulator:
         elif proto == 17 and len(payload) >= 8:
             ports = int.from_bytes(payload[:2]), int.from_bytes(payload[2:4])
             if ports[0] in PORTS or ports[1] in PORTS:
-                found.bodies.append((row, payload[8:], source, target, *ports, False))
+                found.bodies.append(Body(self._mark(row), payload[8:], len(payload) - 8, source, target, ports, False))
             else:
                 self.other += 1
 
-    def _fragment(self, key: Any, offset: int, last: bool, piece: bytes) -> bytes | None:
-        parts = self._fragments.setdefault(key, {})
-        parts[offset] = piece
-        if last:
-            parts[-1] = (offset + len(piece)).to_bytes(4)
-        if len(self._fragments) > MOST_FRAGMENTS:
-            self._fragments.popitem(last=False)
-            self.lost += 1
-        if -1 not in parts:
-            return None
-        total, at, out = int.from_bytes(parts[-1]), 0, []
-        while at < total:
-            part = parts.get(at)
-            if not part:
-                return None
-            out.append(part)
-            at += len(part)
-        self._fragments.pop(key, None)
-        return b"".join(out)
-
-    def _segment(self, row: int, segment: bytes, source: bytes, target: bytes, found: Found) -> None:
+    def _segment(self, row: int, segment: bytes, source: bytes, target: bytes, found: Found, missing: int = 0) -> None:
         ports = int.from_bytes(segment[:2]), int.from_bytes(segment[2:4])
         if ports[0] not in PORTS and ports[1] not in PORTS:
             self.other += 1
             return
         number, offset, flags = int.from_bytes(segment[4:8]), (segment[12] >> 4) * 4, segment[13]
-        key = (source, target, ports)
-        stream = self._streams.get(key)
-        if flags & 2 or stream is None:
-            stream = self._streams[key] = _Stream((number + 1 if flags & 2 else number) & 0xFFFFFFFF)
-            if len(self._streams) > MOST_STREAMS:
-                self.lost += self._streams.popitem(last=False)[1].incomplete
-        messages = stream.take(number, segment[offset:])
-        if stream.early and (flags & 5 or stream.ahead >= STREAM_LIMIT):
-            later, lost = stream.beyond_gaps()
-            messages += later
-            self.lost += lost
-        for message in messages:
-            found.bodies.append((row, message, source, target, *ports, True))
-        if flags & 5:
-            self.lost += self._streams.pop(key).incomplete
-
-
-class _Stream:
-    """One direction of a TCP connection: segments in any order in, length-prefixed messages out."""
-
-    def __init__(self, expected: int) -> None:
-        self.expected = expected
-        self.early: dict[int, bytes] = {}
-        self.held = b""
-
-    def take(self, number: int, payload: bytes) -> list[bytes]:
-        """Return the messages that a segment completes."""
-        if payload:
-            ahead = (number - self.expected) & 0xFFFFFFFF
-            if ahead >= 1 << 31:  # sent again, in whole or in part
-                payload = payload[(1 << 32) - ahead :]
-                number, ahead = self.expected, 0
-            if ahead:
-                self.early[number] = payload
-            else:
-                self._append(payload)
-            while self.early and (following := self.early.pop(self.expected, None)):
-                self._append(following)
-        return self._messages()
-
-    @property
-    def ahead(self) -> int:
-        """How many octets wait for what comes before them."""
-        return sum(map(len, self.early.values()))
-
-    @property
-    def incomplete(self) -> int:
-        """1 where something is left that is no whole message."""
-        return int(bool(self.held or self.early))
-
-    def beyond_gaps(self) -> tuple[list[bytes], int]:
-        """Give up waiting for lost segments: return the messages of those behind each gap, and how many gaps there are.
-
-        A segment behind a gap is taken to begin with a message, as most do.
-        """
-        out, gaps = [], 0
-        early = sorted(self.early.items(), key=lambda one: (one[0] - self.expected) & 0xFFFFFFFF)
-        self.early = {}
-        for number, payload in early:
-            if number != self.expected:
-                gaps += 1
-                self.expected, self.held = number, b""
-            self._append(payload)
-            out += self._messages()
-        return out, gaps
-
-    def _messages(self) -> list[bytes]:
-        out = []
-        while len(self.held) >= 2:
-            size = int.from_bytes(self.held[:2])
-            if len(self.held) < 2 + size:
-                break
-            out.append(self.held[2 : 2 + size])
-            self.held = self.held[2 + size :]
-        return out
-
-    def _append(self, payload: bytes) -> None:
-        self.held += payload
-        self.expected = (self.expected + len(payload)) & 0xFFFFFFFF
+        payload = segment[offset:]
+        size = max(len(segment) + missing - offset, 0)
+        streamed = self._streams.take((source, target, ports), self._mark(row), number, flags, payload, size)
+        self.cut += sum(len(message.octets) < message.size for _, message in streamed)
+        found.add(streamed)
 
 
 def _network(octets: Ints, starts: Ints, ends: Ints, link: Ints) -> tuple[Ints, Ints]:

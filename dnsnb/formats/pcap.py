@@ -46,7 +46,7 @@ class Reader:
         self._nanos = 1000
         self._link = 1
         self._next = False
-        self._interfaces: list[tuple[int, int]] = []
+        self._interfaces: list[tuple[int, int, int]] = []
         self._packets = Decapsulator()
         self._count = 0
         self._broken = False
@@ -63,13 +63,12 @@ class Reader:
 
     def finish(self) -> Any:
         """Return the rest."""
-        table = self._batch()
+        table = self._batch(last=True)
         if self._size and not self._broken:
             self.context.skip_count(
                 "the last packet is cut off", 1, [(self.context.source, self._count + 1, f"{self._size} octets left")]
             )
         packets = self._packets
-        packets.finish()
         self.context.skip_count("a message of which packets are missing", packets.lost)
         self.context.report.aside("packets without DNS", packets.other)
         self.context.report.aside("packets that complete no message", packets.parts)
@@ -83,11 +82,11 @@ class Reader:
             )
         return table
 
-    def _batch(self) -> Any:
+    def _batch(self, last: bool = False) -> Any:
         data = b"".join(self._held)
         self._held, self._size = [], 0
         if self._broken or not data:
-            return None
+            return self._events(b"", [], [], np.zeros(0, np.int64), np.zeros(0, np.int64), last)
         at = 0
         if not self._order:
             if len(data) < 24:
@@ -105,7 +104,7 @@ class Reader:
             )
         elif at < len(data):
             self._held, self._size = [data[at:]], len(data) - at
-        return self._events(data, starts, ends, times, links)
+        return self._events(data, starts, ends, times, links, last)
 
     def _open(self, data: bytes) -> int:
         if data[:4] == _SECTION:
@@ -113,9 +112,12 @@ class Reader:
             return 0
         self._order, self._nanos = _MAGIC[data[:4]]
         self._link = struct.unpack_from(self._order + "I", data, 20)[0] & 0xFFFF
-        if self._link not in LINKS:
-            self.context.report.note(f"link type {self._link} is not one we know; its packets can't be read")
+        self._known(self._link)
         return 24
+
+    def _known(self, link: int) -> None:
+        if link not in LINKS:
+            self.context.report.note(f"link type {link} is not one we know; its packets can't be read")
 
     def _records(self, data: bytes, at: int) -> tuple[Any, Any, Any, Any, int, bool]:
         heads: list[int] = []
@@ -157,12 +159,12 @@ class Reader:
                 self._interfaces.append(self._interface(data, body, stop))
             elif kind in (6, 2) and stop - body >= 20:
                 number, high, low, captured, _ = struct.unpack_from(self._order + "5I", data, body)
-                link, unit = (
-                    self._interfaces[number & 0xFFFF] if (number & 0xFFFF) < len(self._interfaces) else (1, 10**6)
-                )
+                if kind == 2:  # obsolete: two octets of interface, two of drops
+                    number = struct.unpack_from(self._order + "H", data, body)[0]
+                link, unit, since = self._interfaces[number] if number < len(self._interfaces) else (1, 10**6, 0)
                 starts.append(body + 20)
                 ends.append(min(body + 20 + captured, stop))
-                times.append((high << 32 | low) * 1_000_000 // unit)
+                times.append((high << 32 | low) * 1_000_000 // unit + since)
                 links.append(link)
             elif kind == 3 and stop - body >= 4:
                 captured = struct.unpack_from(self._order + "I", data, body)[0]
@@ -174,31 +176,37 @@ class Reader:
         micros = np.array([t if 0 <= t < 1 << 62 else np.iinfo(np.int64).min for t in times], np.int64)
         return starts, ends, micros, np.array(links, np.int64), at, broken
 
-    def _interface(self, data: bytes, at: int, stop: int) -> tuple[int, int]:
+    def _interface(self, data: bytes, at: int, stop: int) -> tuple[int, int, int]:
+        """Return an interface's link type, its ticks a second, and when its clock began, in µs."""
         link = struct.unpack_from(self._order + "H", data, at)[0]
-        unit = 10**6
+        self._known(link)
+        unit, since = 10**6, 0
         at += 8
         while at + 4 <= stop:
             code, length = struct.unpack_from(self._order + "2H", data, at)
             if code == 9 and length >= 1:
                 value = data[at + 4]
                 unit = 2 ** (value & 127) if value & 128 else 10 ** min(value, 18)
+            elif code == 14 and length == 8:
+                since = struct.unpack_from(self._order + "q", data, at + 4)[0] * 1_000_000
             if code == 0:
                 break
             at += 4 + (length + 3) // 4 * 4
-        return link, unit
+        return link, unit, since
 
-    def _events(self, data: bytes, starts_: Any, ends_: Any, times: Any, links: Any) -> Any:
-        if not len(starts_):
-            return None
+    def _events(self, data: bytes, starts_: Any, ends_: Any, times: Any, links: Any, last: bool) -> Any:
         starts, ends = np.array(starts_, np.int64), np.array(ends_, np.int64)
         data += bytes(PAD)
-        octets = np.frombuffer(data, np.uint8)
-        found = self._packets.packets(octets, data, starts, ends, links)
         first = self._count + 1
-        self._count += len(starts)
-        self.context.report["lines"] += len(starts)
-        return partial(self._tables, data, found, times, first)
+        found = Found()
+        if len(starts):
+            octets = np.frombuffer(data, np.uint8)
+            found = self._packets.packets(octets, data, starts, ends, links, times, first)
+            self._count += len(starts)
+            self.context.report["lines"] += len(starts)
+        if last:
+            self._packets.finish(found)
+        return partial(self._tables, data, found, times, first) if found.rows or found.bodies else None
 
     def _tables(self, data: bytes, found: Found, times: Any, first: int) -> pa.Table | None:
         parts = []
@@ -206,32 +214,25 @@ class Reader:
             rows = np.concatenate(found.rows)
             parts.append(
                 self._table(
-                    data, np.concatenate(found.starts), np.concatenate(found.ends), rows + first, times[rows],
-                    pa.concat_arrays(found.source), pa.concat_arrays(found.target),
+                    data, np.concatenate(found.starts), np.concatenate(found.ends), np.concatenate(found.sizes),
+                    rows + first, times[rows], pa.concat_arrays(found.source), pa.concat_arrays(found.target),
                     np.concatenate(found.ports, axis=1), "udp",
                 )
             )  # fmt: skip
         for transport in ("udp", "tcp"):
-            bodies = [b for b in found.bodies if b[1] and b[6] == (transport == "tcp")]
+            bodies = [b for b in found.bodies if b.tcp == (transport == "tcp")]
             if bodies:
-                sizes = np.array([len(b[1]) for b in bodies], np.int64)
-                stops = np.cumsum(sizes)
-                rows = np.array([b[0] for b in bodies], np.int64)
-                ports = np.array([[b[4] for b in bodies], [b[5] for b in bodies]], np.int64)
-                joined = b"".join(b[1] for b in bodies) + bytes(PAD)
+                lengths = np.array([len(b.octets) for b in bodies], np.int64)
+                stops = np.cumsum(lengths)
+                marks = np.array([b.mark for b in bodies], np.int64)
                 parts.append(
                     self._table(
-                        joined,
-                        stops - sizes,
-                        stops,
-                        rows + first,
-                        times[rows],
-                        [b[2] for b in bodies],
-                        [b[3] for b in bodies],
-                        ports,
-                        transport,
+                        b"".join(b.octets for b in bodies) + bytes(PAD), stops - lengths, stops,
+                        np.array([b.size for b in bodies], np.int64), marks[:, 0], marks[:, 1],
+                        [b.source for b in bodies], [b.target for b in bodies],
+                        np.array([b.ports for b in bodies], np.int64).T, transport,
                     )
-                )
+                )  # fmt: skip
         tables = [p for p in parts if p is not None]
         return pa.concat_tables(tables, promote_options="permissive") if tables else None
 
@@ -240,6 +241,7 @@ class Reader:
         data: bytes,
         starts: Any,
         ends: Any,
+        sizes: Any,
         numbers: Any,
         times: Any,
         source: Any,
@@ -257,16 +259,22 @@ class Reader:
             "server": _either(swap, one, other),
             "client_port": np.where(response, ports[1], ports[0]),
             "transport": transport,
+            "size": sizes,
             "id": pa.array(numbers),
         }
         table, good = wirerows.rows(data, starts, ends, envelope)
         if not good.all():
-            places = np.flatnonzero(~good)
-            examples = [
-                (self.context.source, int(numbers[i]), data[starts[i] : min(ends[i], starts[i] + 24)].hex(" "))
-                for i in places[:3].tolist()
-            ]
-            self.context.skip_count("no DNS message, though the port is DNS's", len(places), examples)
+            short = ends - starts < sizes
+            for reason, mask in (
+                ("a message of which too little was captured to tell its question (snaplen)", ~good & short),
+                ("no DNS message, though the port is DNS's", ~good & ~short),
+            ):
+                places = np.flatnonzero(mask)
+                examples = [
+                    (self.context.source, int(numbers[i]), data[starts[i] : min(ends[i], starts[i] + 24)].hex(" "))
+                    for i in places[:3].tolist()
+                ]
+                self.context.skip_count(reason, len(places), examples)
         return table
 
 

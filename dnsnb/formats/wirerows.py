@@ -30,15 +30,15 @@ def rows(
     """Return events for messages that lie in `data`, and which of them could be read at all.
 
     `envelope` holds a column each (time in µs, client, client_port, server, transport, side, id …), sorted out by
-    the caller
-    so that `client` is who asked, whichever way a message went.
+    the caller so that `client` is who asked, whichever way a message went; `size` where a message was longer than
+    what there is of it.
     """
     found = messages.decode(data, starts, ends, records=records)
     good = found.good
     if not good.any():
         return None, good
     response = found.flags & 0x8000 != 0
-    sizes = ends - starts
+    sizes = envelope.pop("size", ends - starts)
     raw: dict[str, Any] = {
         **envelope,
         "qname": found.qname,
