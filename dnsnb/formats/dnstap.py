@@ -48,10 +48,19 @@ class Reader:
         self._held = b""
         self._frames: list[dict[int, Any]] = []
         self._count = 0
+        self._broken = False
         self.stopped = False
+
+    def begin(self) -> pa.Table | None:
+        """Start another file; return the rest of the one before."""
+        rest = self.finish()
+        self._held, self._count, self._broken, self.stopped = b"", 0, False, False
+        return rest
 
     def feed(self, data: bytes) -> pa.Table | None:
         """Take bytes; return events once there are enough for a batch."""
+        if self._broken:
+            return None
         buffer = self._held + data if self._held else data
         if not self._count and int.from_bytes(buffer[:4]) > LONGEST and len(buffer) < LONGEST:
             self._held = buffer  # perhaps one payload without a frame around it
@@ -64,8 +73,10 @@ class Reader:
                     break
                 control = int.from_bytes(buffer[at + 4 : at + 8])
                 if control > 512:
-                    self._lost("a control frame of a length that can't be", buffer[at : at + 16])
-                    at = size
+                    self._lost(
+                        "a control frame of a length that can't be; what follows was left out", buffer[at : at + 16]
+                    )
+                    at, self._broken = size, True
                     break
                 if size - at < 8 + control:
                     break
@@ -74,7 +85,7 @@ class Reader:
                 continue
             if length > LONGEST:
                 self._lost("a frame of a length that can't be; what follows was left out", buffer[at : at + 16])
-                at = size
+                at, self._broken = size, True
                 break
             if size - at < 4 + length:
                 break

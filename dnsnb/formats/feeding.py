@@ -99,7 +99,10 @@ class Feed:
 
     def begin(self, source: str) -> Iterator[pa.Table]:
         """Start the next file of the set; what the one before left unfinished is parsed first."""
-        yield from self._tail()
+        if self.row.kind == "bytes":
+            yield from self._work(self.reader.begin(), True)
+        else:
+            yield from self._tail()
         self.context.source = source
         self._line = 1
         self._started = False

@@ -157,7 +157,7 @@ def _answers(
 
 def _lists(flat: pa.Array, lengths: Ints, out: Messages) -> pa.Array:
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
-    none = ((out.flags & 0x8000) == 0) & (lengths == 0)
+    none = (((out.flags & 0x8000) == 0) | ~out.whole) & (lengths == 0)  # cut off before its answers, or a query
     return pa.ListArray.from_arrays(pa.array(offsets), flat, mask=pa.array(none) if none.any() else None)
 
 

@@ -210,7 +210,7 @@ def _beside(path: Path) -> bool:
 
 def in_order(paths: list[Path]) -> list[Path]:
     """Return rotated files oldest first: ``log.2.gz``, ``log.1``, ``log``; ``log-20260101``; Zeek's
-    ``dns.16:00:00-17:00:00.log.gz``."""
+    ``dns.16:00:00-17:00:00.log.gz``; a ring of captures."""
     return sorted(paths, key=lambda p: (str(p.parent), *_rank(p)))
 
 
@@ -243,6 +243,8 @@ _WITHIN = re.compile(r"\.(\d{1,4})(?=\.[A-Za-z]+$)")
 """logrotate's ``extension``: the number stands before it. Only beside a log of that name: else it may be a host's."""
 _CAPTURE = re.compile(r"(?<=cap)(\d{1,6})$")
 """tcpdump -C: dns.pcap, dns.pcap1, dns.pcap2 … in the order in which they were written."""
+_RING = re.compile(r"_(?:(\d{5,})_(\d{14})|(\d{14})_(\d{5,}))(?=\.|$)")
+"""dumpcap's files: ``name_00001_20260301100000.pcapng``, or the time first."""
 
 
 def _rank(path: Path) -> tuple[str, int, str, int, float]:
@@ -250,6 +252,8 @@ def _rank(path: Path) -> tuple[str, int, str, int, float]:
     for suffix in SUFFIXES:
         name = name.removesuffix(suffix)
     modified = _stat(path)[0]
+    if ring := _RING.search(name):
+        return _RING.sub("", name), 0, ring[2] or ring[3], int(ring[1] or ring[4]), modified
     if number := _NUMBER.search(name):
         return _NUMBER.sub("", name), 0, "", -int(number[1]), modified
     for pattern in (_HOURS, _DATE):

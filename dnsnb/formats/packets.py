@@ -96,11 +96,15 @@ class Decapsulator:
         self.parts -= sum(n < first for n in numbers)  # was counted as a part, and is a message after all
         return found
 
-    def finish(self, found: Found) -> None:
-        """Add what need not wait any more at the end of the capture, and count what it left incomplete."""
-        first = len(found.bodies)
-        found.add(self._streams.finish())
+    def finish(self) -> None:
+        """Count what the end of the capture left incomplete."""
+        self._streams.finish()
         self._fragments.finish()
+
+    def settle(self, found: Found) -> None:
+        """Add the messages that wait for segments before them: their file ends here."""
+        first = len(found.bodies)
+        found.add(self._streams.settle())
         self.parts -= len({b.mark[0] for b in found.bodies[first:]} - {b.mark[0] for b in found.bodies[:first]})
 
     def _mark(self, row: int) -> Mark:

@@ -51,6 +51,14 @@ class Reader:
         self._count = 0
         self._broken = False
 
+    def begin(self) -> Any:
+        """Start another file of the same capture; return the rest of the one before. Streams go on."""
+        rest = self._batch(over=True)
+        self._cut_off()
+        self._held, self._size, self._order, self._next, self._broken, self._count = [], 0, "", False, False, 0
+        self._interfaces = []
+        return rest
+
     def feed(self, data: bytes) -> Any:
         """Take bytes; return events once there are enough for a batch."""
         self._held.append(data)
@@ -63,12 +71,10 @@ class Reader:
 
     def finish(self) -> Any:
         """Return the rest."""
-        table = self._batch(last=True)
-        if self._size and not self._broken:
-            self.context.skip_count(
-                "the last packet is cut off", 1, [(self.context.source, self._count + 1, f"{self._size} octets left")]
-            )
+        table = self._batch(over=True)
+        self._cut_off()
         packets = self._packets
+        packets.finish()
         self.context.skip_count("a message of which packets are missing", packets.lost)
         self.context.report.aside("packets without DNS", packets.other)
         self.context.report.aside("packets that complete no message", packets.parts)
@@ -82,11 +88,17 @@ class Reader:
             )
         return table
 
-    def _batch(self, last: bool = False) -> Any:
+    def _cut_off(self) -> None:
+        if self._size and not self._broken:
+            self.context.skip_count(
+                "the last packet is cut off", 1, [(self.context.source, self._count + 1, f"{self._size} octets left")]
+            )
+
+    def _batch(self, over: bool = False) -> Any:
         data = b"".join(self._held)
         self._held, self._size = [], 0
         if self._broken or not data:
-            return self._events(b"", [], [], np.zeros(0, np.int64), np.zeros(0, np.int64), last)
+            return self._events(b"", [], [], np.zeros(0, np.int64), np.zeros(0, np.int64), over)
         at = 0
         if not self._order:
             if len(data) < 24:
@@ -104,7 +116,7 @@ class Reader:
             )
         elif at < len(data):
             self._held, self._size = [data[at:]], len(data) - at
-        return self._events(data, starts, ends, times, links, last)
+        return self._events(data, starts, ends, times, links, over)
 
     def _open(self, data: bytes) -> int:
         if data[:4] == _SECTION:
@@ -194,7 +206,7 @@ class Reader:
             at += 4 + (length + 3) // 4 * 4
         return link, unit, since
 
-    def _events(self, data: bytes, starts_: Any, ends_: Any, times: Any, links: Any, last: bool) -> Any:
+    def _events(self, data: bytes, starts_: Any, ends_: Any, times: Any, links: Any, over: bool) -> Any:
         starts, ends = np.array(starts_, np.int64), np.array(ends_, np.int64)
         data += bytes(PAD)
         first = self._count + 1
@@ -204,8 +216,8 @@ class Reader:
             found = self._packets.packets(octets, data, starts, ends, links, times, first)
             self._count += len(starts)
             self.context.report["lines"] += len(starts)
-        if last:
-            self._packets.finish(found)
+        if over:
+            self._packets.settle(found)
         return partial(self._tables, data, found, times, first) if found.rows or found.bodies else None
 
     def _tables(self, data: bytes, found: Found, times: Any, first: int) -> pa.Table | None:

@@ -73,6 +73,12 @@ class Reader:
         self._numbers: list[int] = []
         self._count = 0
 
+    def begin(self) -> pa.Table | None:
+        """Start another file; return the rest of the one before."""
+        rest = self.finish()
+        self._count = 0
+        return rest
+
     def feed(self, data: bytes) -> pa.Table | None:
         """Take bytes; return events once there are enough for a batch."""
         buffer = self._held + data

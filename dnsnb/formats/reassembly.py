@@ -89,7 +89,7 @@ class Streams:
         stream = self._streams.get(key)
         start = (number + syn) & _MASK
         if stream is not None and (start != stream.first if syn else stream.closed and stream.beyond(number)):
-            out += self._given_up(key, stream)  # another connection between the same ports
+            out += self._let_go(key, stream)  # another connection between the same ports
             stream = None
         if stream is None:
             stream = self._streams[key] = Stream(start, begun=syn)
@@ -105,19 +105,30 @@ class Streams:
         self.lost += stream.lost
         stream.lost = 0
         while self._streams and (len(self._streams) > MOST_STREAMS or self._waiting > MOST_OCTETS):
-            out += self._given_up(*self._streams.popitem(last=False))
+            out += self._let_go(*self._streams.popitem(last=False))
         return out
 
-    def finish(self) -> list[tuple[Any, Message]]:
+    def settle(self) -> list[tuple[Any, Message]]:
         """Give up waiting: return the messages that lie behind what is missing."""
-        out = [one for key, stream in self._streams.items() for one in self._given_up(key, stream)]
+        return [one for key, stream in self._streams.items() for one in self._given_up(key, stream)]
+
+    def finish(self) -> None:
+        """Count what is no whole message."""
+        self.lost += sum(bool(stream.held) for stream in self._streams.values())
         self._streams.clear()
-        return out
+
+    def _let_go(self, key: Any, stream: Stream) -> list[tuple[Any, Message]]:
+        found = self._given_up(key, stream)
+        self._waiting -= stream.octets
+        self.lost += bool(stream.held)
+        return found
 
     def _given_up(self, key: Any, stream: Stream) -> list[tuple[Any, Message]]:
-        self._waiting -= stream.octets
+        before = stream.octets
         found = stream.beyond_gaps()
-        self.lost += stream.lost + bool(stream.held)
+        self._waiting += stream.octets - before
+        self.lost += stream.lost
+        stream.lost = 0
         return [(key, message) for message in found]
 
 

@@ -13,10 +13,10 @@ class Format(NamedTuple):
     """One log format.
 
     `kind` says what its module is given: ``"lines"`` (`Reader(context)` with `.parse(block) -> Table | None`),
-    ``"bytes"`` (`Reader(context)` with `.feed(bytes)`, `.flush()` and `.finish()`), or ``"path"`` (`read(path,
-    context)` yields tables). `score(head)`, in the same module, says from 0 to 100 how sure it is that a file's first
-    bytes are of this format. `untold` is what of a name its writer loses without a trace; where a trace is left, the
-    row is marked in the column `lossy`.
+    ``"bytes"`` (`Reader(context)` with `.begin()` for each file of a set, `.feed(bytes)`, `.flush()` and `.finish()`),
+    or ``"path"`` (`read(path, context)` yields tables). `score(head)`, in the same module, says from 0 to 100 how sure
+    it is that a file's first bytes are of this format. `untold` is what of a name its writer loses without a trace;
+    where a trace is left, the row is marked in the column `lossy`.
     """
 
     name: str

@@ -1,14 +1,28 @@
-"""What a capture's own format and its links may hold: clocks of several interfaces, tunnels, headers before UDP."""
+"""What a capture's own format and its links may hold: clocks of several interfaces, tunnels, headers before UDP; its
+files are one log."""
 
 from __future__ import annotations
 
 import struct
+from pathlib import Path
 
 import pytest
 
 from dnsnb.formats import read_log
 
-from .conftest import CLIENT, SERVER, V6, capture, ethernet, message, tcp, udp
+from .conftest import (
+    CLIENT,
+    SERVER,
+    V6,
+    capture,
+    control,
+    dnstap_payload,
+    ethernet,
+    frame,
+    message,
+    tcp,
+    udp,
+)
 
 BEGAN = 1_772_359_200
 QUERY = message(8, 0x0100, "b.example", 1)
@@ -90,3 +104,69 @@ def test_a_message_of_a_thousand_records_gives_a_thousand() -> None:
         (2.0, ethernet(tcp(body[i : i + 1000], 53, 40001, 1 + i), SERVER, CLIENT, 6)) for i in range(0, len(body), 1000)
     ]
     assert list(read_log(capture(segments))["answers"][0]) == [".".join(map(str, one)) for one in addresses]
+
+
+def _query(name: str, when: float) -> tuple[float, bytes]:
+    return when, ethernet(udp(message(5, 0x0100, name, 1), 40000, 53), CLIENT, SERVER)
+
+
+def _answer(name: str, when: float) -> tuple[float, bytes]:
+    return when, ethernet(udp(message(5, 0x8180, name, 1), 53, 40000), SERVER, CLIENT)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("dns.pcap.1", "dns.pcap"),
+        ("dns-20260301.pcap", "dns-20260302.pcap"),
+        ("dns.pcap", "dns.pcap1"),
+        ("dns.pcap9", "dns.pcap10"),
+        ("dns_00001_20260301100000.pcapng", "dns_00002_20260301100000.pcapng"),
+        ("dns_20260301100000_00001.pcapng", "dns_20260301100000_00002.pcapng"),
+    ],
+    ids=str,
+)
+def test_files_of_a_capture_are_one_log(tmp_path: Path, names: tuple[str, str]) -> None:
+    length, asked = struct.pack("!H", 35), message(9, 0x0100, "split.example.org", 1)
+    first, second = (length + asked)[:20], (length + asked)[20:]
+    (tmp_path / names[0]).write_bytes(
+        capture([
+            _query("a.example", 1.0),
+            (1.1, ethernet(tcp(first, 40001, 53, 100), CLIENT, SERVER, 6)),
+        ])
+    )  # fmt: skip
+    (tmp_path / names[1]).write_bytes(
+        capture([
+            (1.2, ethernet(tcp(second, 40001, 53, 120), CLIENT, SERVER, 6)),
+            _answer("a.example", 1.5), _query("b.example", 2.0),
+        ], order=">")
+    )  # fmt: skip
+    rows = read_log(tmp_path)
+    report = rows.attrs["import"]
+    assert dict(zip(rows["qname"], rows["rcode"].astype(object), strict=True))["a.example"] == "NOERROR"
+    assert list(zip(rows["qname"], rows["source"], rows["id"], strict=True)) == [
+        ("a.example", names[0], 1),
+        ("split.example.org", names[1], 1),
+        ("b.example", names[1], 3),
+    ]
+    assert report.lines == 5
+    assert report.skipped_count == 0
+
+
+def test_a_file_that_breaks_off_does_not_spoil_the_next(tmp_path: Path) -> None:
+    def stream(kind: int, query: bytes, answer: bytes) -> bytes:
+        return control(2) + frame(dnstap_payload(kind, query, answer))
+
+    (tmp_path / "dns.tap.2").write_bytes(stream(5, message(5, 0x0100, "a.example", 1), b"") + b"\0\0\0\x50 cut")
+    (tmp_path / "dns.tap.1").write_bytes(stream(5, message(6, 0x0100, "b.example", 1), b"") + b"\xff" * 9)
+    (tmp_path / "dns.tap").write_bytes(stream(6, b"", message(5, 0x8180, "a.example", 1)))
+    (tmp_path / "dns.pcap.1").write_bytes(capture([_query("c.example", 1.0)])[:-5])
+    (tmp_path / "dns.pcap").write_bytes(capture([_query("d.example", 2.0)]))
+    rows = read_log(tmp_path)
+    assert sorted(rows["qname"]) == ["a.example", "b.example", "d.example"]
+    assert list(rows["source"][rows["qname"] == "a.example"]) == ["dns.tap.2"]
+    assert sorted(rows.attrs["import"].skipped) == [
+        "a frame of a length that can't be; what follows was left out",
+        "the last frame is cut off",
+        "the last packet is cut off",
+    ]

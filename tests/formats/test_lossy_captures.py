@@ -49,9 +49,10 @@ def test_what_the_end_of_a_capture_cuts_is_counted() -> None:
 def test_a_cut_message_tells_how_long_it_was() -> None:
     whole = ethernet(udp(message(9, 0x8180, "b.example", 1, ((1, 60, bytes(4)),) * 20), 53, 40001), SERVER, CLIENT)
     data = capture([])
-    for kept in (96, 60):
+    for kept in (76, 60):
         data += struct.pack("<IIII", 1, 0, kept, len(whole)) + whole[:kept]
     frame = read_log(data)
     assert list(frame["response_bytes"]) == [len(whole) - 42]
+    assert frame["answers"].isna().all()  # what was not captured is not "no answers"
     reasons = [reason for reason in frame.attrs["import"].skipped if "snaplen" in reason]
     assert reasons == ["a message of which too little was captured to tell its question (snaplen)"]
