@@ -73,18 +73,25 @@ def read(one: Input, context: Context) -> Iterator[pa.Table]:
                     f"{', '.join(sorted(names)[:8])}"
                 )
             have = {row[1] for row in connection.execute(f"PRAGMA table_info({source})")}
-            version = connection.execute("SELECT value FROM ftl WHERE id = 0").fetchone() if "ftl" in names else None
-            if version:
-                context.report.note(f"FTL schema {version[0]}")
+            if version := _version(connection, names):
+                context.report.note(f"FTL schema {version}")
             if source == "query_storage":
                 yield from _stored(connection, uri, context)
             else:
-                yield from _plain(connection, source, have, None, None)
+                yield from _plain(connection, source, have, None, None, context)
         except (sqlite3.Error, UnicodeDecodeError) as error:
             context.report.note(f"the database is damaged, cut off or locked; what could be read was read ({error})")
             context.skip_count("rows that lie behind the damage", 1)
         finally:
             connection.close()
+
+
+def _version(connection: sqlite3.Connection, names: set[str]) -> Any:
+    try:
+        row = connection.execute("SELECT value FROM ftl WHERE id = 0").fetchone() if "ftl" in names else None
+    except sqlite3.DatabaseError:  # damaged there; the queries may be whole
+        return None
+    return row and row[0]
 
 
 def _stored(connection: sqlite3.Connection, uri: str, context: Context) -> Iterator[pa.Table]:
@@ -93,18 +100,18 @@ def _stored(connection: sqlite3.Connection, uri: str, context: Context) -> Itera
     last: int | None = None
     for _ in range(RESTARTS if place else 0):
         try:
-            for table, end in _paged(connection, uri, place, last):
+            for table, end in _paged(connection, uri, place, last, context):
                 last = end
                 yield table
             return
         except _ChangedError:
             continue
-        except (UnreadableError, OSError, ValueError):
+        except (UnreadableError, OSError, ValueError, sqlite3.DatabaseError):
             break
         finally:
             connection.rollback()
     have = {row[1] for row in connection.execute("PRAGMA table_info(query_storage)")}
-    yield from _plain(connection, "query_storage", have, Names(connection), last)
+    yield from _plain(connection, "query_storage", have, Names(connection, context.report), last, context)
 
 
 class _ChangedError(Exception):
@@ -126,7 +133,7 @@ def _places(connection: sqlite3.Connection) -> dict[str, int]:
 
 
 def _paged(
-    connection: sqlite3.Connection, uri: str, place: dict[str, int], after: int | None
+    connection: sqlite3.Connection, uri: str, place: dict[str, int], after: int | None, context: Context
 ) -> Iterator[tuple[pa.Table, int]]:
     """Yield tables, each with its last id. Raises `_ChangedError`; `UnreadableError` for what SQLite must read."""
 
@@ -139,7 +146,7 @@ def _paged(
     path = Path(connection.execute("PRAGMA database_list").fetchone()[2])
     wal = not uri.endswith("immutable=1") and connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
     with Pages(path, wal=wal) as pages, ThreadPoolExecutor(WORKERS, thread_name_prefix="dnsnb-sqlite") as pool:
-        names = Names(connection)
+        names = Names(connection, context.report)
         leaves = pages.leaves(root, after)
         if not wal:
             connection.rollback()
@@ -239,14 +246,25 @@ def _columns(have: set[str]) -> str:
 
 
 def _plain(
-    connection: sqlite3.Connection, source: str, have: set[str], names: Names | None, after: int | None
+    connection: sqlite3.Connection,
+    source: str,
+    have: set[str],
+    names: Names | None,
+    after: int | None,
+    context: Context,
 ) -> Iterator[pa.Table]:
-    """Yield the rows of a table as SQLite gives them."""
-    where = "" if after is None else f" WHERE id > {after:d}"
-    cursor = connection.execute(f"SELECT {_columns(have)} FROM {source}{where} ORDER BY id")
+    """Yield the rows of a table as SQLite gives them; what lies on damaged pages is reported."""
+
+    def damaged(count: int) -> None:
+        context.report.note("the database is damaged; what could be read was read")
+        if count:
+            context.skip_count("rows on damaged pages, or as many as their numbers leave room for", count)
+        else:
+            context.skip_count("rows that lie behind the damage", 1)
+
     rows: list[tuple[Any, ...]] = []
     try:
-        for row in cursor:
+        for row in sqlitefile.by_id(connection, source, _columns(have), after, damaged):
             rows.append(row)
             if len(rows) >= CHUNK:
                 yield values.texts(rows, names)

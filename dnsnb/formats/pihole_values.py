@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from dnsnb.formats import columns
+from dnsnb.formats import columns, sqlitefile
 from dnsnb.formats.columns import build
+from dnsnb.formats.report import ImportReport
 from dnsnb.formats.times import MISSING
 
 Ints = np.ndarray[Any, np.dtype[np.int64]]
@@ -118,27 +119,29 @@ class Numbered:
 class Names:
     """The tables that turn numbers into names, spelled once for all rows."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        def fetched(sql: str) -> list[tuple[Any, ...]]:
+    def __init__(self, connection: sqlite3.Connection, report: ImportReport) -> None:
+        def fetched(table: str, names: str) -> list[tuple[Any, ...]]:
+            def damaged(_: int) -> None:
+                report.note(f"the table {table} is damaged: some rows lack the names that it held")
+
             try:
-                return connection.execute(sql).fetchall()
-            except (sqlite3.Error, UnicodeDecodeError):
+                return list(sqlitefile.by_id(connection, table, f"id, {names}", None, damaged))
+            except sqlite3.Error as error:
+                if "no such" not in str(error):  # versions that lack it have nothing in it
+                    report.note(f"the table {table} can't be read: rows lack the names that it held ({error})")
                 return []
 
-        self.domain_raw = Numbered(fetched("SELECT id, domain FROM domain_by_id"))
+        self.domain_raw = Numbered(fetched("domain_by_id", "domain"))
         spelled, strange = columns.names(self.domain_raw.names, escapes=False)
         self.domain = self.domain_raw.renamed(spelled)
         self.strange = None if strange is None else self.domain_raw.renamed(strange)
-        clients = fetched("SELECT id, ip, name FROM client_by_id")
+        clients = fetched("client_by_id", "ip, name")
         self.client_raw = Numbered([(i, ip) for i, ip, _ in clients])
         self.client = self.client_raw.renamed(columns.plain(self.client_raw.names, columns.address))
         self.client_name = Numbered([(i, name or None) for i, _, name in clients])
-        self.forward = Numbered(fetched("SELECT id, forward FROM forward_by_id"))
+        self.forward = Numbered(fetched("forward_by_id", "forward"))
         self.info = Numbered(
-            [
-                (i, f"list {c}" if t == 2 else str(c))
-                for i, t, c in fetched("SELECT id, type, content FROM addinfo_by_id")
-            ]
+            [(i, f"list {c}" if t == 2 else str(c)) for i, t, c in fetched("addinfo_by_id", "type, content")]
         )
 
 

@@ -3,11 +3,12 @@
 Never writes beside the file unless SQLite must (a live WAL); a copy is made of what is no plain file.
 """
 
+# ruff: noqa: S608 - the names in these statements are ours
 from __future__ import annotations
 
 import sqlite3
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,9 @@ from dnsnb.formats.report import ImportReport
 from dnsnb.formats.sniff import Head
 
 MAGIC = b"SQLite format 3\0"
+_DAMAGE = (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+MOST_DAMAGES = 200
+MOST_ASTRAY = 100_000
 
 
 def holds(head: Head, *words: bytes) -> bool:
@@ -73,12 +77,87 @@ def rows(one: Input, context: Any, sql: str, chunk: int) -> Iterator[list[tuple[
     """Yield the rows of a query by the chunk; damage ends it with a report, not an error."""
     with opened(one, context.report) as uri:
         connection = connect(uri)
+        found: list[tuple[Any, ...]] = []
         try:
-            cursor = connection.execute(sql)
-            while found := cursor.fetchmany(chunk):
+            for row in connection.execute(sql):
+                found.append(row)
+                if len(found) >= chunk:
+                    yield found
+                    found = []
+            if found:
                 yield found
         except (sqlite3.Error, UnicodeDecodeError) as error:
             context.report.note(f"the database is damaged or not as expected; what could be read was read ({error})")
             context.skip_count("rows that lie behind the damage", 1)
+            if found:  # what lies before the damage counts
+                yield found
         finally:
             connection.close()
+
+
+def by_id(
+    connection: sqlite3.Connection, table: str, columns: str, after: int | None, damaged: Callable[[int], None]
+) -> Iterator[tuple[Any, ...]]:
+    """Yield a table's rows, the first of `columns` being its `id`; those on damaged pages are passed over.
+
+    `damaged` is told how many rows that may be: as many as their numbers leave room for, 0 when nothing is behind them.
+    """
+
+    def one(behind: int) -> tuple[Any, ...] | None:
+        sql = f"SELECT {columns} FROM {table} WHERE id > {behind:d} ORDER BY id LIMIT 1"
+        row: tuple[Any, ...] | None = connection.execute(sql).fetchone()
+        if row is not None and row[0] <= behind:
+            raise sqlite3.DatabaseError("rows that are not in order")
+        return row
+
+    astray = 0
+    for _ in range(MOST_DAMAGES):
+        where = "" if after is None else f" WHERE id > {after:d}"
+        try:
+            for row in connection.execute(f"SELECT {columns} FROM {table}{where} ORDER BY id"):
+                if after is None or row[0] > after:
+                    after = row[0]
+                elif (astray := astray + 1) > MOST_ASTRAY:  # pages that lead back to one another
+                    damaged(0)
+                    return
+                yield row
+            return
+        except sqlite3.Error as error:
+            if error.sqlite_errorcode & 0xFF not in _DAMAGE or not isinstance(after, int | None):
+                raise
+        try:  # Python's cursor looks ahead: the row just before the damage was lost with it
+            last = after or 0
+            while (row := one(last)) is not None:
+                last = row[0]
+                yield row
+            return
+        except sqlite3.Error:
+            pass
+        after, found = _behind(one, last)
+        damaged(found - last - 1 if found is not None else 0)
+        if found is None:
+            return
+    damaged(0)
+
+
+def _behind(one: Callable[[int], tuple[Any, ...] | None], last: int) -> tuple[int, int | None]:
+    """Return the least id behind which a row can be read, and that row's id (None: there is none)."""
+
+    def found(behind: int) -> tuple[bool, int | None]:
+        try:
+            row = one(behind)
+        except sqlite3.Error:
+            return False, None
+        return True, None if row is None else int(row[0])
+
+    step = 1
+    while not (good := found(last + step))[0]:
+        step *= 2
+        if last + step >= 1 << 62:
+            return last, None
+    low, high = last + step // 2, last + step
+    while high - low > 1:
+        middle = (low + high) // 2
+        at = found(middle)
+        low, high, good = (low, middle, at) if at[0] else (middle, high, good)
+    return high, good[1]

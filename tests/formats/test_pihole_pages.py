@@ -81,9 +81,9 @@ def both(monkeypatch: pytest.MonkeyPatch) -> Any:
     asked: list[int | None] = []
     plain = pihole_ftl._plain
 
-    def seen(connection: Any, source: str, have: Any, names: Any, after: int | None) -> Any:
+    def seen(connection: Any, source: str, have: Any, names: Any, after: int | None, context: Any) -> Any:
         asked.append(after)
-        return plain(connection, source, have, names, after)
+        return plain(connection, source, have, names, after, context)
 
     def columns(path: Path) -> dict[str, list[Any]]:
         tables = list(reading.tables(path, reading.Options(), ImportReport()))
@@ -233,3 +233,92 @@ def test_rows_written_meanwhile_are_neither_lost_nor_doubled(tmp_path: Path, mon
     assert found == list(range(1, end + 101))
     assert end > 2100
     database.close()
+
+
+def test_damaged_pages_cost_their_own_rows(tmp_path: Path) -> None:
+    path = tmp_path / "card.db"
+    database = make(path, page=1024)
+    fill(database, plain_rows(1, 2000))
+    leaves = [
+        n for (n,) in database.execute("SELECT pageno FROM dbstat WHERE name = 'query_storage' AND pagetype = 'leaf'")
+    ]
+    names = database.execute("SELECT rootpage FROM sqlite_master WHERE name = 'forward_by_id'").fetchone()[0]
+    database.close()
+    whole = reading.read_log(path)
+    octets = bytearray(path.read_bytes())
+    for page in (leaves[3], leaves[len(leaves) // 2], names):
+        octets[(page - 1) * 1024 : page * 1024] = b"\xff" * 1024
+    path.write_bytes(octets)
+    frame = reading.read_log(path)
+    report = frame.attrs["import"]
+    assert 1850 < len(frame) < 2000
+    assert report.skipped_count == 2000 - len(frame)
+    assert report.notes == [
+        "FTL schema 21",
+        "the table forward_by_id is damaged: some rows lack the names that it held",
+        "the database is damaged; what could be read was read",
+    ]
+    kept = whole[whole["id"].isin(frame["id"])].reset_index(drop=True)
+    same = [c for c in whole if c != "upstream"]
+    pd.testing.assert_frame_equal(frame[same].astype(object), kept[same].astype(object))
+
+
+def test_rows_before_a_damaged_odd_one_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "odd.db"
+    database = make(path, page=512)
+    fill(database, plain_rows(1, 300))
+    fill(database, [(301, 1.5, 1, 2, "long " * 400, *[None] * 8)])  # its name lies in pages of its own
+    fill(database, plain_rows(302, 9))
+    pages = database.execute(
+        "SELECT pageno FROM dbstat WHERE name = 'query_storage' AND pagetype = 'overflow'"
+    ).fetchall()
+    version = database.execute("SELECT rootpage FROM sqlite_master WHERE name = 'ftl'").fetchone()[0]
+    database.close()
+    octets = bytearray(path.read_bytes())
+    octets[(pages[0][0] - 1) * 512 : (pages[0][0] - 1) * 512 + 4] = b"\xff\xff\xff\xff"
+    octets[(version - 1) * 512 : version * 512] = bytes(512)
+    path.write_bytes(octets)
+    frame = reading.read_log(path)
+    assert list(frame["id"]) == [*range(1, 301), *range(302, 311)]
+    assert frame.attrs["import"].skipped_count == 1
+
+
+def test_pages_in_the_wrong_place_end_the_search_for_more(tmp_path: Path) -> None:
+    path = tmp_path / "swapped.db"
+    database = make(path, page=1024)
+    fill(database, plain_rows(1, 2000))
+    sql = "SELECT pageno FROM dbstat WHERE name = 'query_storage' AND pagetype = 'leaf' ORDER BY path"
+    leaves = [n - 1 for (n,) in database.execute(sql)]
+    database.close()
+    octets = bytearray(path.read_bytes())
+    old = bytes(octets)
+    for here, there in ((leaves[5], leaves[20]), (leaves[20], leaves[5])):
+        octets[here * 1024 : here * 1024 + 1024] = old[there * 1024 : there * 1024 + 1024]
+    octets[leaves[25] * 1024] = 0xFF
+    path.write_bytes(octets)
+    frame = reading.read_log(path)
+    assert len(set(frame["id"])) > 1900
+    assert frame.attrs["import"].skipped_count > 0
+
+
+def test_rows_before_the_damage_are_read_from_any_database(tmp_path: Path) -> None:
+    path = tmp_path / "querylogs.db"
+    database = sqlite3.connect(path, isolation_level=None)
+    database.executescript((Path(__file__).parent / "data" / "technitium.sql").read_text())
+    database.execute("DELETE FROM dns_logs")
+    row = ("2026-03-01 10:00:00.1", "192.0.2.1", 0, 2, 12.5, 0, "www.example.com", 1, 1, "A 198.51.100.7")
+    insert = (
+        "INSERT INTO dns_logs (timestamp, client_ip, protocol, response_type, response_rtt, rcode, qname, qtype, "
+        f"qclass, answer) VALUES ({', '.join('?' * 10)})"
+    )
+    database.executemany(insert, [row] * 3000)
+    sql = "SELECT pageno FROM dbstat WHERE name = 'dns_logs' AND pagetype = 'leaf' ORDER BY path"
+    leaves = [n - 1 for (n,) in database.execute(sql)]
+    size = database.execute("PRAGMA page_size").fetchone()[0]
+    database.close()
+    octets = bytearray(path.read_bytes())
+    octets[leaves[-2] * size : (leaves[-2] + 1) * size] = b"\xff" * size
+    path.write_bytes(octets)
+    frame = reading.read_log(path)
+    assert 2800 < len(frame) < 3000
+    assert frame.attrs["import"].skipped_count == 1
