@@ -160,7 +160,7 @@ def _events(frames: list[dict[int, Any]], context: Context) -> pa.Table | None:
         "client_port": np.array([f.get(6, -1) for f in kept], np.int64),
         "server": server,
         "upstream": pc.if_else(pa.array(client_side), None, upstream),
-        "transport": pa.array([_TRANSPORTS.get(f.get(3, 1), "udp") for f in kept]),
+        "transport": pa.array([_TRANSPORTS.get(f.get(3, 0)) for f in kept], pa.string()),
         "side": pc.if_else(pa.array(client_side), "client", "upstream"),
         "id": pa.array([f[0] for f in kept]),
         "reason": pa.array(words).take(pa.array(np.clip(kinds, 0, 14))),

@@ -27,9 +27,8 @@ class Messages:
     """The columns of a batch of messages, each as long as the batch.
 
     `good`: a header and a question could be read; `id`, `flags`, `rcode` (with OPT's upper bits), `qtype`, `qclass`,
-    `counts` (n x 4)
-    are integers; `qname` text; `answers` a list of text; `ttl` the smallest of the answer section (-1: none); `ede`
-    -1 or a code;
+    `counts` (n x 4) are integers; `qname` text, with `qtype` and `qclass` the first record's where there is no
+    question; `answers` a list of text; `ttl` the smallest of the answer section (-1: none); `ede` -1 or a code;
     `dnssec_ok`; `ecs` text or null; `whole`: every record of the answer section could be read.
     """
 
@@ -63,13 +62,15 @@ def decode(data: bytes, starts: Ints, ends: Ints, *, records: bool = True) -> Me
     out.id, out.flags = head >> 48 & 0xFFFF, head >> 32 & 0xFFFF
     out.rcode = out.flags & 15
     out.counts = np.stack([head >> 16 & 0xFFFF, head & 0xFFFF, tail >> 16 & 0xFFFF, tail & 0xFFFF], axis=1)
-    asked = out.good & (out.counts[:, 0] > 0)
-    out.qname, behind, readable = names(data, octets, at + 12, starts, np.where(asked, ends, 0))
+    asked = out.counts[:, 0] > 0
+    # where there is no question (mDNS, the later messages of a transfer) the first record tells: it begins like one
+    told = out.good & (asked | (out.counts[:, 1] > 0))
+    out.qname, behind, readable = names(data, octets, at + 12, starts, np.where(told, ends, 0))
     readable &= behind + 4 <= ends
     question = words[np.where(readable, behind, 0)].astype(np.int64)
     out.qtype = np.where(readable, question >> 48 & 0xFFFF, -1)
     out.qclass = np.where(readable, question >> 32 & 0xFFFF, -1)
-    out.good &= readable | (out.counts[:, 0] == 0)
+    out.good &= readable | ~asked
     if not readable.all():
         out.qname = pa.array(np.where(readable, out.qname.to_numpy(zero_copy_only=False), None), pa.string())
     out.ttl = np.full(count, -1, np.int64)
@@ -78,7 +79,7 @@ def decode(data: bytes, starts: Ints, ends: Ints, *, records: bool = True) -> Me
     out.whole = np.ones(count, bool)
     out.ecs = None
     if records:
-        _records(data, octets, starts, ends, np.where(readable, behind + 4, at + 12), out)
+        _records(data, octets, starts, ends, np.where(readable & asked, behind + 4, at + 12), out)
     else:
         out.answers = pa.nulls(count, pa.list_(pa.string()))
     return out

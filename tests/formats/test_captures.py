@@ -170,3 +170,20 @@ def test_a_file_that_breaks_off_does_not_spoil_the_next(tmp_path: Path) -> None:
         "the last frame is cut off",
         "the last packet is cut off",
     ]
+
+
+def test_a_message_without_a_question_is_named_by_its_first_record() -> None:
+    record = b"\2tv\5local\0" + struct.pack("!HHIH", 1, 0x8001, 120, 4)
+    data = struct.pack("!6H", 0, 0x8400, 0, 2, 0, 0) + record + b"\xc0\0\2\1" + record + b"\xc0\0\2\2"
+    frame = read_log(capture([(1.0, ethernet(udp(data, 5353, 5353), CLIENT, SERVER))]))
+    row = frame.iloc[0]
+    assert (row["qname"], row["qtype"], row["qclass"], row["ttl"]) == ("tv.local", "A", "IN", 120)
+    assert list(row["answers"]) == ["192.0.2.1", "192.0.2.2"]
+
+
+def test_a_transport_of_tomorrow_is_not_udp() -> None:
+    payload = dnstap_payload(5, QUERY)
+    assert payload.count(b"\x18\x01") == 1
+    named = [payload, payload.replace(b"\x18\x01", b"\x18\x63")]
+    rows = read_log(control(2) + b"".join(map(frame, named)), rows="events")
+    assert rows["transport"].astype(object).where(rows["transport"].notna(), None).tolist() == ["udp", None]

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
@@ -479,7 +480,7 @@ def test_damage_gives_rows_or_a_report_never_an_exception(
     chance = random.Random(name)
     whole = sample(name).read_bytes()
     target = tmp_path / "damaged"
-    for round_ in range(8):
+    for round_ in range(hypothesis.settings().max_examples // 3):  # 8, or as many as EXAMPLES wants
         data = bytearray(whole)
         if round_ % 3 != 1:
             data = data[: chance.randrange(1, len(data))]
