@@ -255,11 +255,13 @@ class Decapsulator:
             self.other += 1
             return
         number, offset, flags = int.from_bytes(segment[4:8]), (segment[12] >> 4) * 4, segment[13]
-        payload = segment[offset:]
         size = max(len(segment) + missing - offset, 0)
-        streamed = self._streams.take((source, target, ports), self._mark(row), number, flags, payload, size)
-        self.cut += sum(len(message.octets) < message.size for _, message in streamed)
-        found.add(streamed)
+        if not size and not flags & 7 and not self._streams.waiting_octets:
+            return  # an acknowledgement, as most segments are, and nothing that it could tell of
+        streamed = self._streams.take((source, target, ports), self._mark(row), number, flags, segment[offset:], size)
+        if streamed:
+            self.cut += sum(len(message.octets) < message.size for _, message in streamed)
+            found.add(streamed)
 
 
 def _network(octets: Ints, starts: Ints, ends: Ints, link: Ints) -> tuple[Ints, Ints]:

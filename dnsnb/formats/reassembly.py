@@ -78,15 +78,17 @@ class Streams:
     def __init__(self) -> None:
         self.lost = 0
         self._streams: OrderedDict[Any, Stream] = OrderedDict()
-        self._waiting = 0
+        self.waiting_octets = 0
 
     def take(
         self, key: Any, mark: Mark, number: int, flags: int, payload: bytes, size: int
     ) -> list[tuple[Any, Message]]:
         """Take a segment of which `payload` was captured and `size` octets were sent; return what can now be read,
         each message with its stream's key."""
-        syn, out = bool(flags & 2), list[tuple[Any, Message]]()
         stream = self._streams.get(key)
+        if not size and not flags & 7 and (stream is None or not stream.waiting):
+            return []  # an acknowledgement
+        syn, out = bool(flags & 2), list[tuple[Any, Message]]()
         start = (number + syn) & _MASK
         if stream is not None and (start != stream.first if syn else stream.closed and stream.beyond(number)):
             out += self._let_go(key, stream)  # another connection between the same ports
@@ -98,13 +100,14 @@ class Streams:
         found = stream.take(mark, start, payload, size)
         if flags & 5:
             stream.end((start + size) & _MASK, reset=bool(flags & 4))
-        if stream.hopeless(mark, start, size):
+        if stream.waiting and stream.hopeless(mark, start, size):
             found += stream.beyond_gaps()
         out += [(key, message) for message in found]
-        self._waiting += stream.octets - before
-        self.lost += stream.lost
-        stream.lost = 0
-        while self._streams and (len(self._streams) > MOST_STREAMS or self._waiting > MOST_OCTETS):
+        self.waiting_octets += stream.octets - before
+        if stream.lost:
+            self.lost += stream.lost
+            stream.lost = 0
+        while self._streams and (len(self._streams) > MOST_STREAMS or self.waiting_octets > MOST_OCTETS):
             out += self._let_go(*self._streams.popitem(last=False))
         return out
 
@@ -118,15 +121,17 @@ class Streams:
         self._streams.clear()
 
     def _let_go(self, key: Any, stream: Stream) -> list[tuple[Any, Message]]:
+        if not stream.octets:
+            return []
         found = self._given_up(key, stream)
-        self._waiting -= stream.octets
+        self.waiting_octets -= stream.octets
         self.lost += bool(stream.held)
         return found
 
     def _given_up(self, key: Any, stream: Stream) -> list[tuple[Any, Message]]:
         before = stream.octets
         found = stream.beyond_gaps()
-        self._waiting += stream.octets - before
+        self.waiting_octets += stream.octets - before
         self.lost += stream.lost
         stream.lost = 0
         return [(key, message) for message in found]
@@ -137,6 +142,10 @@ class Stream:
 
     Places in the stream are counted from its first octet, so that they need not wrap around.
     """
+
+    __slots__ = (
+        "_at", "_early", "_end", "_over", "_since", "_skip", "_sure", "closed", "first", "held", "lost", "waiting",
+    )  # fmt: skip
 
     def __init__(self, first: int, *, begun: bool) -> None:
         self.first = first
@@ -163,6 +172,15 @@ class Stream:
 
     def take(self, mark: Mark, number: int, payload: bytes, size: int) -> list[Message]:
         """Return the messages that a segment completes."""
+        if (
+            size == len(payload) > 2
+            and int.from_bytes(payload[:2]) == size - 2  # one message, as nearly all segments hold
+            and number == (self.first + self._at) & _MASK
+            and not (self.held or self._early or self._skip)
+            and self._end is None
+        ):
+            self._at += size
+            return [Message(mark, payload[2:], size - 2)]
         out: list[Message] = []
         ahead = (number - self.first - self._at) & _MASK
         place = self._at + ahead - (ahead >> 31 << 32)

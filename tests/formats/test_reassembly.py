@@ -103,7 +103,7 @@ def test_segments_that_wait_are_bounded_and_cost_little() -> None:
         streams.take(i, (i, 0), 0, SYN, b"", 0)
         streams.take(i, (i, 0), 10, ACK, bytes(60_000), 60_000)
         streams.take(i, (i, 0), 70_010, ACK, bytes(60_000), 60_000)
-    assert streams._waiting == sum(s.octets for s in streams._streams.values()) <= MOST_OCTETS
+    assert streams.waiting_octets == sum(s.octets for s in streams._streams.values()) <= MOST_OCTETS
 
 
 def test_fragments_that_overlap_without_end_are_bounded() -> None:
