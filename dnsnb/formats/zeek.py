@@ -260,7 +260,7 @@ def rows_of(zeek: dict[str, Any], numbers: Any, doubled: bool = True, escapes: b
             raw[name] = by_number(zeek[name], spell)
         elif name in zeek or f"{name}_name" in zeek:
             raw[name] = zeek[name if name in zeek else f"{name}_name"].cast(pa.string())
-    netbios = pc.is_in(zeek["qtype"], _NETBIOS) if "qtype" in zeek and "qtype_name" in zeek else None
+    netbios = pc.is_in(zeek["qtype"], NETBIOS) if "qtype" in zeek and "qtype_name" in zeek else None
     if netbios is not None and pc.any(netbios).as_py():  # its types have numbers of their own: Zeek knows by the port
         named = pc.and_(netbios, pc.is_in(zeek["qtype_name"], pa.array(["NB", "NBSTAT"])))
         raw["qtype"] = columns.mapped(pc.if_else(named, zeek["qtype_name"], raw["qtype"].cast(pa.string())), str)
@@ -275,7 +275,7 @@ def rows_of(zeek: dict[str, Any], numbers: Any, doubled: bool = True, escapes: b
     return columns.build({k: v for k, v in raw.items() if v is not None}, count)
 
 
-_NETBIOS = pa.array([32, 33], pa.int32())
+NETBIOS = pa.array([32, 33], pa.int32())
 
 
 def _name(query: Any, doubled: bool) -> Any:

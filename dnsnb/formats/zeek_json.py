@@ -5,6 +5,7 @@ Knows zeek's columns; equal traffic gives the same frame as the tab-separated lo
 
 from __future__ import annotations
 
+import re
 from functools import partial
 from typing import Any
 
@@ -78,6 +79,8 @@ class Reader:
         for name, _ in named:
             if columns[name.removesuffix("_name")].null_count == len(table):
                 del columns[name.removesuffix("_name")]
+        if "qtype_name" not in columns:
+            columns |= _netbios(block, columns["qtype"], numbers)
         empty = columns["query"].is_null()
         if empty.true_count == len(table) and columns["uid"].null_count == len(table):
             self.context.skip("no key of Zeek's dns.log", block, [True] * len(block))
@@ -86,7 +89,20 @@ class Reader:
 
 
 def _needs_name(data: bytes, key: str) -> bool:
-    """Whether a code's name is to be read too: its number was left out, or NetBIOS has it for another type."""
-    if f'"{key}_name"'.encode() not in data:
-        return False
-    return f'"{key}"'.encode() not in data or (key == "qtype" and (b'"NBSTAT"' in data or b'"NB"' in data))
+    """Whether a code's name is to be read too: its number was left out."""
+    return f'"{key}_name"'.encode() in data and f'"{key}"'.encode() not in data
+
+
+_QTYPE_NAME = re.compile(rb'"qtype_name"\s*:\s*"([A-Z0-9-]+)"')
+
+
+def _netbios(block: Block, qtype: Any, numbers: Any) -> dict[str, Any]:
+    """Return the names of the types that NetBIOS has other numbers for, out of those lines alone: few have any."""
+    odd = np.flatnonzero(pc.is_in(qtype, zeek.NETBIOS).to_numpy(zero_copy_only=False))
+    if not len(odd):
+        return {}
+    names: list[str | None] = [None] * len(qtype)
+    for row, place in zip(odd.tolist(), np.searchsorted(block.numbers, numbers[odd]).tolist(), strict=True):
+        found = _QTYPE_NAME.search(block.data, block.starts[place], block.ends[place])
+        names[row] = found[1].decode() if found else None
+    return {"qtype_name": pa.array(names, pa.string())}
