@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Callable
 from typing import Any
 
 import dnslib
@@ -218,7 +219,10 @@ def test_a_batch_asks_for_what_memory_does_not_have(options: dict[str, Any]) -> 
     names = ("a.example.org", "ads.test", "b.example.org", "a.example.org")
     queries = [question(name, ident=number) for number, name in enumerate(names)]
     late: list[tuple[int, bytes]] = []
-    later = lambda number: lambda reply: late.append((number, reply))  # noqa: E731
+
+    def later(number: int) -> Callable[[bytes], None]:
+        return lambda reply: late.append((number, reply))
+
     replies = room.engine.answer_many(queries, ["127.0.0.1"] * 4, later)
     assert [reply is not None and reply[:2] == bytes((0, number)) for number, reply in enumerate(replies)] == [
         False, True, False, False,
