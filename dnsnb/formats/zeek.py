@@ -295,7 +295,9 @@ def _time(ts: Any, count: int) -> Any:
     if pa.types.is_timestamp(ts.type):
         return ts.cast(pa.timestamp("us", tz="UTC"), safe=False)
     if pa.types.is_string(ts.type):
-        return times.iso(ts, times.Clock(_Silent, "UTC", None, 0.0), assume_utc=True)
+        written = times.iso(ts, times.Clock(_Silent, "UTC", None, 0.0), assume_utc=True)
+        lost = written == times.MISSING
+        return np.where(lost, times.epoch(ts), written) if lost.any() else written
     return times.epoch(ts)
 
 

@@ -53,19 +53,19 @@ class Reader:
 
     def __init__(self, context: Context) -> None:
         self.context = context
-        self._stamp = pa.float64()
 
     def prepare(self, block: Block) -> Any:
         """Return the job that gives a block's rows: each block stands for itself."""
         return partial(self.parse, block)
 
     def parse(self, block: Block) -> pa.Table | None:
-        """Return the rows of a block; the first line says how times are written."""
-        first = block.line(0) + (block.data[block.starts[0] + 200 : block.ends[0]].decode() if len(block) else "")
-        at = first.find('"ts":')
-        self._stamp = pa.string() if at >= 0 and first[at + 5 :].lstrip().startswith('"') else pa.float64()
+        """Return the rows of a block. Where its first and last line tell times as numbers, all are taken to."""
+        if not len(block):
+            return None
+        outer = [_NUMBER.search(block.data, block.starts[row], block.ends[row]) for row in (0, -1)]
+        stamp = pa.float64() if all(outer) else _TEXT
         named = [(f"{key}_name", _TEXT) for key in ("qtype", "qclass", "rcode") if _needs_name(block.data, key)]
-        table, numbers = jsonrows.read(block, pa.schema([("ts", self._stamp), *_SCHEMA, *named]), self.context)
+        table, numbers = jsonrows.read(block, pa.schema([("ts", stamp), *_SCHEMA, *named]), self.context)
         if not len(table):
             return None
         other = pc.not_equal(table.column("_path").fill_null("dns"), "dns")
@@ -93,6 +93,7 @@ def _needs_name(data: bytes, key: str) -> bool:
     return f'"{key}_name"'.encode() in data and f'"{key}"'.encode() not in data
 
 
+_NUMBER = re.compile(rb'"ts"\s*:\s*\d')
 _QTYPE_NAME = re.compile(rb'"qtype_name"\s*:\s*"([A-Z0-9-]+)"')
 
 

@@ -108,3 +108,23 @@ def _plain(value: Any) -> Any:
     if hasattr(value, "__len__") and not isinstance(value, str):
         return list(value)
     return None if value is pd.NA or value is None or value != value else value
+
+
+def line(ts: Any, query: str) -> str:
+    row = {"ts": ts, "uid": "C1", "id.orig_h": "192.0.2.1", "id.orig_p": 5000, "trans_id": 7, "query": query}
+    return json.dumps(row, ensure_ascii=False)
+
+
+@pytest.mark.parametrize("length", range(90, 130))
+def test_a_name_of_any_letters_may_stand_anywhere_in_the_first_line(length: int) -> None:
+    name = "a" * length + "é" + "b" * 100
+    assert len(read_log(line(1767225600.25, name).encode())) == 1
+
+
+@pytest.mark.parametrize("many", [1, 3000])
+def test_each_line_may_tell_its_time_in_its_own_way(many: int) -> None:
+    lines = [line(1767225600.25, "a.example"), *[line("2026-01-01T00:00:00.250000Z", "b.example")] * many]
+    for log in (lines, lines[::-1], ['{"uid": "cut', *lines[::-1]]):
+        frame = read_log("\n".join(log).encode())
+        assert len(frame) == many + 1
+        assert set(frame["time"]) == {pd.Timestamp("2026-01-01T00:00:00.25", tz="UTC")}
