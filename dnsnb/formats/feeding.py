@@ -135,8 +135,12 @@ class Feed:
         self._size += len(data)
         if self._size < self.block and not flush:
             return
-        whole = b"".join(self._held)
-        cut = whole.rfind(b"\n") + 1
+        pieces = self._held
+        cut = data.rfind(b"\n") + 1
+        if not cut:
+            whole = b"".join(pieces)
+            cut = whole.rfind(b"\n") + 1
+            pieces, data = [whole], whole
         if not cut:
             if len(whole) > LONGEST and not whole.strip(b"\0"):  # a hole that a truncated file's writer went on behind
                 self.context.report.note(_HOLE)
@@ -148,8 +152,8 @@ class Feed:
                 whole = b""
             self._held, self._size = [whole], len(whole)
             return
-        self._held, self._size = [whole[cut:]], len(whole) - cut
-        yield from self._lines(whole[:cut])
+        self._held, self._size = [data[cut:]], len(data) - cut
+        yield from self._lines([*pieces[:-1], data[:cut]])
         if flush:
             yield from self._drain()
 
@@ -220,7 +224,7 @@ class Feed:
             self.context.tail = False
         yield from self._drain()
 
-    def _lines(self, data: bytes) -> Iterator[pa.Table]:
+    def _lines(self, data: bytes | list[bytes]) -> Iterator[pa.Table]:
         block = Block(data, self._line)
         self._line += len(block)
         report = self.context.report

@@ -20,22 +20,27 @@ Ints = np.ndarray[Any, np.dtype[Any]]
 class Block:
     """Whole lines of a log: `starts` and `ends` cut `data`; `numbers` are their line numbers (from 1).
 
+    It is made of octets or of pieces of them, which are put together once: a log's copies cost more than its cuts.
     `stamps` holds the time (µs, UTC) that a wrapper such as syslog or Docker gave each line, or is None.
     """
 
-    def __init__(self, data: bytes, first: int = 1, numbers: Ints | None = None, stamps: Ints | None = None) -> None:
-        self.nuls = data.count(b"\0") if b"\0" in data else 0
-        if self.nuls:
-            data = data.replace(b"\0", b"")
-        if not data.isascii():
+    def __init__(
+        self, data: bytes | list[bytes], first: int = 1, numbers: Ints | None = None, stamps: Ints | None = None
+    ) -> None:
+        pieces = [data] if isinstance(data, bytes) else data
+        self.nuls = sum(piece.count(b"\0") for piece in pieces if b"\0" in piece)
+        if self.nuls or not all(map(bytes.isascii, pieces)):
+            whole = b"".join(pieces).replace(b"\0", b"")
             try:
-                data.decode()
+                whole.decode()
             except UnicodeDecodeError:
-                data = data.decode("utf-8", "backslashreplace").encode()
-        if data and not data.endswith(b"\n"):
-            data += b"\n"
-        self.size = len(data)
-        self.data = data + b"\0" * PAD
+                whole = whole.decode("utf-8", "backslashreplace").encode()
+            pieces = [whole]
+        self.size = sum(map(len, pieces))
+        if self.size and not pieces[-1].endswith(b"\n"):
+            pieces = [*pieces, b"\n"]
+            self.size += 1
+        self.data = b"".join((*pieces, bytes(PAD)))
         self.bytes: Ints = np.frombuffer(self.data, np.uint8)
         self.words: Ints = np.ndarray((len(self.data) - 7,), "<u8", self.data, strides=(1,))
         newlines = np.flatnonzero(self.bytes[: self.size] == 10)

@@ -220,6 +220,7 @@ def main() -> int:
                 lines = frame.attrs["import"].lines
                 work = min(work, (time.process_time() - worked) / lines)
                 assert frame.attrs["import"].format == name, frame.attrs["import"]
+                del frame  # the peers give theirs back as well
                 best["dnsnb"] = max(best.get("dnsnb", 0), pace)
                 for peer, read in peers.items():
                     begun = time.perf_counter()
