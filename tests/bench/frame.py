@@ -248,6 +248,9 @@ def stream(form: str, seconds: float) -> dict[str, Any]:
             asked = ask(made.status["dns"], seconds)
             after = made.client.request("GET", "/api/sse/stats")
             took = time.monotonic() - began
+            seen = [{key: at[key] for key in ("connections", "rejected", "stalled")} for at in (before, after)]
+            if any(at["connections"] != 51 for at in seen):
+                raise RuntimeError(f"not 51 streams at start and end: {seen}; the readers ended by {readers.poll()}")
         finally:
             readers.kill()
             readers.wait()
