@@ -71,7 +71,7 @@ def _read(arguments: argparse.Namespace) -> tuple[Any, str]:
             else:
                 said = ImportReport()
                 return scan_log(sources, report=said, **how), str(said)
-        return read_log(sources, **how), ""
+        return read_log(sources, progress=sys.stderr.isatty(), **how), ""
     except OSError as error:
         raise LogFormatError(str(error)) from None
 

@@ -26,6 +26,8 @@ def read_log(
     errors: str = "report",
     rows: str = "queries",
     template: str | None = None,
+    *,
+    progress: bool = True,
 ) -> pd.DataFrame:
     """Return any DNS log as the frame of `session.frame`, one row a query.
 
@@ -34,7 +36,8 @@ def read_log(
     this machine's), `year` the year of the first line where the log leaves years out (None: inferred from the file's
     time). `errors="raise"` refuses a log with a line that can't be read; ``"report"`` leaves it out and says so.
     `rows="events"` gives the lines as they are, queries and answers not joined. `template` is the log format that
-    CoreDNS or DNS-collector was configured with.
+    CoreDNS or DNS-collector was configured with. A bar shows how far it is once that takes longer than two seconds
+    (`progress=False`: none; it needs tqdm, which ``dnsnb[scan]`` brings).
 
     `frame.attrs["import"]` is the `ImportReport`: what was read, left out and assumed. Raises LogFormatError when the
     file is not a DNS log we know, FileNotFoundError, or SettingError for a wrong setting.
@@ -51,7 +54,8 @@ def read_log(
     """
     from dnsnb.formats import reading
 
-    return reading.read_log(source, format=format, tz=tz, year=year, errors=errors, rows=rows, template=template)
+    settings = {"format": format, "tz": tz, "year": year, "errors": errors, "rows": rows, "template": template}
+    return reading.read_log(source, progress=progress, **settings)
 
 
 def scan_log(

@@ -55,7 +55,7 @@ def read_command(
             return _convert(sources, Path(args.out), settings, show, change)
         from dnsnb.formats import read_log
 
-        frame = read_log(sources, **settings)
+        frame = read_log(sources, progress=sys.stderr.isatty(), **settings)
     except BrokenPipeError:  # who reads what is printed has seen enough
         raise
     except OSError as error:
@@ -89,6 +89,7 @@ def _convert(
 ) -> int:
     """Write a log elsewhere in a stream; the target appears whole or not at all."""
     from dnsnb.formats import reading
+    from dnsnb.formats.progress import shown
     from dnsnb.formats.report import ImportReport
 
     writers: dict[str, Callable[[Any, Path], None]] = {".parquet": _to_parquet, ".csv": _to_csv, ".jsonl": _to_jsonl}
@@ -102,7 +103,8 @@ def _convert(
     partial = out.with_name(f".{out.name}.partial")
     try:
         partial.touch()
-        tables = reading.tables(sources, reading.Options(**settings), report, ordered=False)
+        bars = shown(sys.stderr.isatty())
+        tables = reading.tables(sources, reading.Options(**settings), report, ordered=False, progress=bars)
         writer(map(change, tables) if change is not None else tables, partial)
         partial.replace(out)
     except OSError as error:

@@ -19,6 +19,7 @@ from dnsnb.errors import LogFormatError, SettingError
 from dnsnb.formats import columns, jsonstream, opening, sniff, wrappers
 from dnsnb.formats.feeding import Context, Feed
 from dnsnb.formats.lines import Block
+from dnsnb.formats.progress import Progress, shown
 from dnsnb.formats.report import ImportReport
 from dnsnb.formats.table import FORMATS, Format
 from dnsnb.formats.times import Clock, zone_of
@@ -31,6 +32,8 @@ APART = ("dnsdist",)
 
 Plan = tuple[opening.Input, Format, wrappers.Wrapping]
 """A log, its format, and the wrappers that its lines are in."""
+
+SILENT = Progress()
 
 HELD_OPEN = 64
 """So many files are kept open from when their format is told until they are read: a rotation meanwhile changes nothing.
@@ -79,11 +82,11 @@ class Options:
         return self.format, *zone, self.year, self.errors, self.template, self.events, own
 
 
-def read_log(source: Any, **settings: Any) -> pd.DataFrame:
+def read_log(source: Any, *, progress: bool = True, **settings: Any) -> pd.DataFrame:
     """Return a DNS log as a frame; the door `dnsnb.formats.read_log` says how."""
     options = Options(**settings)
     report = ImportReport()
-    found = list(tables(source, options, report))
+    found = list(tables(source, options, report, progress=shown(progress)))
     table = pa.concat_tables(found, promote_options="permissive") if found else schema.arrow_schema().empty_table()
     if "lossy" in table.column_names:  # tables without a strange name do not have it
         place = table.column_names.index("lossy")
@@ -93,23 +96,33 @@ def read_log(source: Any, **settings: Any) -> pd.DataFrame:
     return frame
 
 
-def tables(source: Any, options: Options, report: ImportReport, *, ordered: bool = True) -> Iterator[pa.Table]:
+def tables(
+    source: Any, options: Options, report: ImportReport, *, ordered: bool = True, progress: Progress = SILENT
+) -> Iterator[pa.Table]:
     """Yield finished tables (schema, then extras) of all files that a source names, rotated sets as one log.
 
     With `ordered` the rows of a log that joins come in the order of its lines, at the price of holding them.
     """
-    yield from tables_of(opening.find(source, report), options, report, ordered=ordered)
+    yield from tables_of(opening.find(source, report), options, report, ordered=ordered, progress=progress)
 
 
 def tables_of(
-    inputs: list[opening.Input], options: Options, report: ImportReport, *, ordered: bool = True
+    inputs: list[opening.Input],
+    options: Options,
+    report: ImportReport,
+    *,
+    ordered: bool = True,
+    progress: Progress = SILENT,
 ) -> Iterator[pa.Table]:
     """As `tables`, for inputs that were found already."""
     refused: list[tuple[str, str, Exception]] = []
     plans: list[Plan] = []
-    for one in inputs:
+    formats: dict[Any, Format] = {}
+    for one in progress.looking(inputs):
+        key = (one.path.parent, opening.stem(one.path)) if one.path is not None else object()
         try:
-            row, wrapping = recognise(one, options)
+            row, wrapping = recognise(one, options, formats.get(key))
+            formats[key] = row
         except (LogFormatError, OSError) as error:
             if len(inputs) == 1 or options.errors == "raise":
                 raise
@@ -131,11 +144,15 @@ def tables_of(
     report["format"] = ", ".join(dict.fromkeys(row.name for _, row, _ in plans))
     report["untold"] = "; ".join(dict.fromkeys(row.untold for _, row, _ in plans if row.untold))
     begun = time.perf_counter()
-    for group in _sets(plans):
-        for table in _read_set(group, options, report, ordered):
-            _account(report, table)
-            report["seconds"] = round(time.perf_counter() - begun, 3)
-            yield table
+    progress.begin([one for one, _, _ in plans])
+    try:
+        for group in _sets(plans):
+            for table in _read_set(group, options, report, ordered, progress):
+                _account(report, table)
+                report["seconds"] = round(time.perf_counter() - begun, 3)
+                yield table
+    finally:
+        progress.end()
     if options.format != "auto" and not report["events"] and report.skipped_count:
         refuse_if_other(*plans[0], report["lines"])
 
@@ -167,8 +184,11 @@ def refuse_if_other(one: opening.Input, row: Format, wrapping: wrappers.Wrapping
     )
 
 
-def recognise(one: opening.Input, options: Options) -> tuple[Format, wrappers.Wrapping]:
-    """Return the format of an input and the wrappers that its lines are in; raises LogFormatError."""
+def recognise(one: opening.Input, options: Options, like: Format | None = None) -> tuple[Format, wrappers.Wrapping]:
+    """Return the format of an input and the wrappers that its lines are in; raises LogFormatError.
+
+    `like` is the format of another file of the same set: where it is sure of this one too, no other is asked.
+    """
     raw = _text(one.head)
     head = sniff.Head(raw, one.name, path=one.path)
     if not head.raw and one.cut is not None:
@@ -186,10 +206,10 @@ def recognise(one: opening.Input, options: Options) -> tuple[Format, wrappers.Wr
                 f"{one.name}: not {row.name} ({row.title}): found binary data that starts {raw[:8].hex(' ')}"
             )
         return row, _within(one, head, row, int(row.load().score(head)), options)[1]
-    row_found, scores = sniff.sniff(head)
+    row_found, scores = sniff.sniff(head, like)
     wrapping: wrappers.Wrapping = ()
     if not head.binary:
-        row_found, wrapping = _within(one, head, row_found, max(scores.values(), default=0), options)
+        row_found, wrapping = _within(one, head, row_found, max(scores.values(), default=0), options, like)
     if row_found is None:
         error = sniff.unknown(head, scores)
         raise LogFormatError(f"{error}; {one.cut}") if one.cut is not None else error
@@ -197,7 +217,7 @@ def recognise(one: opening.Input, options: Options) -> tuple[Format, wrappers.Wr
 
 
 def _within(
-    one: opening.Input, head: sniff.Head, row: Format | None, score: int, options: Options
+    one: opening.Input, head: sniff.Head, row: Format | None, score: int, options: Options, like: Format | None = None
 ) -> tuple[Format | None, wrappers.Wrapping]:
     """Return what the lines are once they are out of the wrapper that they are in, and out of the one within that (a
     syslog file that a container's runtime or a log shipper took along), where that is the surer."""
@@ -212,7 +232,7 @@ def _within(
         if options.format != "auto":
             found, surer = row, int(row.load().score(inner)) if row is not None else 0
         else:
-            found, scores = sniff.sniff(inner)
+            found, scores = sniff.sniff(inner, like)
             surer = scores[found.name] if found is not None else 0
         if found is not None and _better(surer, score, head, found, taken, tried, options):
             row, score, taken = found, surer, tried
@@ -285,7 +305,9 @@ def _sets(plans: list[Plan]) -> list[list[Plan]]:
     return groups
 
 
-def _read_set(group: list[Plan], options: Options, report: ImportReport, ordered: bool) -> Iterator[pa.Table]:
+def _read_set(
+    group: list[Plan], options: Options, report: ImportReport, ordered: bool, progress: Progress
+) -> Iterator[pa.Table]:
     first, row, wrapping = group[0]
     clock = Clock(report, options.tz, options.year, first.modified)
     name = first.source
@@ -299,6 +321,7 @@ def _read_set(group: list[Plan], options: Options, report: ImportReport, ordered
             if len(events):
                 table = columns.finish(events, name, options.events)
                 yield table
+        progress.took(first.size)
         return
     feed = Feed(row, context, wrapping)
     found: list[pa.Table] | None = [] if ordered else None
@@ -307,10 +330,13 @@ def _read_set(group: list[Plan], options: Options, report: ImportReport, ordered
         name = one.source
         order.setdefault(name, place)
         yield from _held(feed.begin(name), feed, found)
+        told = 0
         try:
             for piece in one.pieces():
                 report["bytes"] += len(piece)
                 yield from _held(feed.feed(piece), feed, found)
+                progress.took(one.consumed - told)
+                told = one.consumed
         except OSError as error:  # renamed or removed since its format was told
             if len(report["files"]) == 1:
                 raise

@@ -20,6 +20,7 @@ import pyarrow as pa
 from dnsnb import __version__, schema
 from dnsnb.errors import DnsnbError, SettingError
 from dnsnb.formats import columns, namefeatures, opening, reading
+from dnsnb.formats.progress import shown
 from dnsnb.formats.report import ImportReport
 
 GROUP_ROWS = 1_000_000
@@ -81,7 +82,8 @@ def converted(
     os.close(handle)
     partial = Path(name)
     try:
-        to_parquet(reading.tables_of(inputs, options, report, ordered=False), partial, _shown(inputs, progress), report)
+        tables = reading.tables_of(inputs, options, report, ordered=False, progress=shown(progress))
+        to_parquet(tables, partial, report)
         partial.replace(target)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
@@ -95,7 +97,7 @@ def converted(
     return target
 
 
-def to_parquet(tables: Iterator[pa.Table], path: Path, tick: Any = None, report: ImportReport | None = None) -> int:
+def to_parquet(tables: Iterator[pa.Table], path: Path, report: ImportReport | None = None) -> int:
     """Write finished tables as one Parquet file (zstd, row groups of a million), with the name features and the report
     of how they were read; return the rows."""
     import pyarrow.parquet as pq
@@ -120,14 +122,10 @@ def to_parquet(tables: Iterator[pa.Table], path: Path, tick: Any = None, report:
                 write()
                 total += count
                 count = size = 0
-            if tick is not None:
-                tick()
         if held:
             write()
         if report is not None:
             writer.add_key_value_metadata({_REPORT: json.dumps(report, default=str)})
-    if tick is not None:
-        tick(True)
     return total + count
 
 
@@ -196,23 +194,6 @@ def _prune(folder: Path, keep: Path) -> None:
             break
         path.unlink(missing_ok=True)
         total -= size
-
-
-def _shown(inputs: list[opening.Input], progress: bool) -> Any:
-    """Return a function that shows how far the reading is, after two seconds; None when nobody wants to see it."""
-    if not progress:
-        return None
-    tqdm = _needed("tqdm").tqdm
-    bar = tqdm(
-        total=sum(one.size for one in inputs) or None, unit="B", unit_scale=True, desc="reading the log", delay=2
-    )
-
-    def tick(done: bool = False) -> None:
-        bar.update(sum(one.consumed for one in inputs) - bar.n)
-        if done:
-            bar.close()
-
-    return tick
 
 
 def _needed(name: str) -> Any:

@@ -14,6 +14,8 @@ from dnsnb.errors import LogFormatError
 from dnsnb.formats.table import FORMATS, Format
 
 ENOUGH = 30
+CERTAIN = 90
+_ODD = bytes(c for c in range(128) if c < 9 or 13 < c < 27 or 27 < c < 32 or c == 127)
 OTHER_FILES = {
     "a ZIP archive, to be unpacked first": (0, b"PK\3\4"),
     "a 7-Zip archive, to be unpacked first": (0, b"7z\xbc\xaf\x27\x1c"),
@@ -58,7 +60,7 @@ class Head:
         if len(sample.strip(b"\0")) == 0:
             return False
         text = sample.replace(b"\0", b"")
-        odd = sum(c < 9 or 13 < c < 27 or 27 < c < 32 or c == 127 for c in text)
+        odd = len(text) - len(text.translate(None, _ODD))
         nuls = sample.strip(b"\0").count(b"\0")
         return odd * 20 > len(text) or (nuls * 4 > len(sample) and not sample.startswith((b"\xff\xfe", b"\xfe\xff")))
 
@@ -91,9 +93,16 @@ class Head:
         return 95 if items and hits * 2 > len(items) and len(items) * 2 >= min(len(self.lines), 50) else 0
 
 
-def sniff(head: Head) -> tuple[Format | None, dict[str, int]]:
-    """Return the format that is surest of a file's head (None when none is sure enough), and every score above 0."""
+def sniff(head: Head, like: Format | None = None) -> tuple[Format | None, dict[str, int]]:
+    """Return the format that is surest of a file's head (None when none is sure enough), and every score above 0.
+
+    Where `like` is as good as certain, it alone is asked: thousands of files of one log need not be tried by all.
+    """
     scores = {}
+    if like is not None and not (like.kind == "lines" and head.binary):
+        sure = int(like.load().score(head))
+        if sure >= CERTAIN:
+            return like, {like.name: sure}
     for row in FORMATS.values():
         if row.kind == "lines" and head.binary:
             continue

@@ -12,6 +12,7 @@ import os
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -185,8 +186,8 @@ def test_a_file_that_is_gone_when_its_turn_comes_is_told(tmp_path: Path, monkeyp
         (tmp_path / name).write_bytes(bind_lines(first, 10))
     recognise = reading.recognise
 
-    def and_rotate(one: opening.Input, options: reading.Options) -> object:
-        found = recognise(one, options)
+    def and_rotate(one: opening.Input, *how: Any) -> object:
+        found = recognise(one, *how)
         if one.source == "q.log":
             (tmp_path / "q.log.1").unlink()
         return found
