@@ -14,6 +14,11 @@ from dnsnb.formats.feeding import Context
 from dnsnb.formats.opening import Input
 from dnsnb.formats.sniff import Head
 
+_COLUMNS = (
+    "request_ts", "client_ip", "client_name", "duration_ms", "reason", "response_type", "question_type",
+    "question_name", "answer", "response_code",
+)  # fmt: skip
+
 
 def score(head: Head) -> int:
     """An SQLite file with its table."""
@@ -21,14 +26,9 @@ def score(head: Head) -> int:
 
 
 def read(one: Input, context: Context) -> Iterator[pa.Table]:
-    """Yield the queries of a database, oldest first."""
-    sql = (
-        "SELECT rowid, request_ts, client_ip, client_name, duration_ms, reason, response_type, question_type, "
-        "question_name, "
-        "answer, response_code FROM log_entries ORDER BY request_ts, rowid"
-    )
+    """Yield the queries of a database, in the order in which they were answered."""
     reader = blocky.Reader(context)
-    for rows in sqlitefile.rows(one, context, sql, 50_000):
+    for rows in sqlitefile.rows(one, context, "log_entries", _COLUMNS, 50_000):
         made, numbers = [], []
         for number, when, client, name, took, reason, kind, qtype, question, answer, rcode in rows:
             fields = [when, client, name, took if took is not None else 0, reason, question, answer, rcode, kind, qtype]

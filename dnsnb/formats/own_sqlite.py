@@ -25,17 +25,12 @@ def score(head: Head) -> int:
 
 def read(one: Input, context: Context) -> Iterator[pa.Table]:
     """Yield the log, oldest first."""
-    have = {row[1] for part in sqlitefile.rows(one, context, "PRAGMA table_info(queries)", 100) for row in part}
-    names = [n for n in schema.NAMES if n in have]
-    if not names:
-        return
-    sql = f"SELECT {', '.join(chr(34) + n + chr(34) for n in names)} FROM queries ORDER BY id"  # noqa: S608 - the schema's names
-    for rows in sqlitefile.rows(one, context, sql, 50_000):
-        found: dict[str, Any] = {n: list(v) for n, v in zip(names, zip(*rows, strict=True), strict=True)}
-        if "answers" in found:
-            found["answers"] = [_list(v) for v in found["answers"]]
+    for rows in sqlitefile.rows(one, context, "queries", schema.NAMES, 50_000):
+        values = list(zip(*rows, strict=True))[1:]
+        found: dict[str, Any] = {n: list(v) for n, v in zip(schema.NAMES, values, strict=True)}
+        found["answers"] = [_list(v) for v in found["answers"]]
         table = schema.to_arrow(found)
-        if "source" not in found or all(v is None for v in found["source"]):
+        if all(v is None for v in found["source"]):
             table = table.set_column(
                 table.column_names.index("source"),
                 "source",

@@ -255,16 +255,9 @@ def _plain(
 ) -> Iterator[pa.Table]:
     """Yield the rows of a table as SQLite gives them; what lies on damaged pages is reported."""
 
-    def damaged(count: int) -> None:
-        context.report.note("the database is damaged; what could be read was read")
-        if count:
-            context.skip_count("rows on damaged pages, or as many as their numbers leave room for", count)
-        else:
-            context.skip_count("rows that lie behind the damage", 1)
-
     rows: list[tuple[Any, ...]] = []
     try:
-        for row in sqlitefile.by_id(connection, source, _columns(have), after, damaged):
+        for row in sqlitefile.by_id(connection, source, _columns(have), after, sqlitefile.damaged(context)):
             rows.append(row)
             if len(rows) >= CHUNK:
                 yield values.texts(rows, names)

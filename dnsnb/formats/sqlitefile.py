@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -73,13 +73,20 @@ def _working(path: Path, report: ImportReport) -> str:
     raise LogFormatError(f"{path}: the database can't be read: {failure}")
 
 
-def rows(one: Input, context: Any, sql: str, chunk: int) -> Iterator[list[tuple[Any, ...]]]:
-    """Yield the rows of a query by the chunk; damage ends it with a report, not an error."""
+def rows(
+    one: Input, context: Any, table: str, wanted: Sequence[str], chunk: int, key: str = "rowid"
+) -> Iterator[list[tuple[Any, ...]]]:
+    """Yield a table's rows by the chunk, each its key, then the wanted columns (null where the table has none).
+
+    They come by their key; damaged pages are passed over with a report, not an error.
+    """
     with opened(one, context.report) as uri:
         connection = connect(uri)
         found: list[tuple[Any, ...]] = []
         try:
-            for row in connection.execute(sql):
+            have = {row[1] for row in connection.execute(f"PRAGMA table_info({table})")}
+            columns = ", ".join([key, *(f'"{name}"' if name in have else "NULL" for name in wanted)])
+            for row in by_id(connection, table, columns, None, damaged(context), key):
                 found.append(row)
                 if len(found) >= chunk:
                     yield found
@@ -95,16 +102,35 @@ def rows(one: Input, context: Any, sql: str, chunk: int) -> Iterator[list[tuple[
             connection.close()
 
 
+def damaged(context: Any) -> Callable[[int], None]:
+    """Return what reports the rows that `by_id` had to pass over."""
+
+    def told(count: int) -> None:
+        context.report.note("the database is damaged; what could be read was read")
+        if count:
+            context.skip_count("rows on damaged pages, or as many as their numbers leave room for", count)
+        else:
+            context.skip_count("rows that lie behind the damage", 1)
+
+    return told
+
+
 def by_id(
-    connection: sqlite3.Connection, table: str, columns: str, after: int | None, damaged: Callable[[int], None]
+    connection: sqlite3.Connection,
+    table: str,
+    columns: str,
+    after: int | None,
+    damaged: Callable[[int], None],
+    key: str = "id",
 ) -> Iterator[tuple[Any, ...]]:
-    """Yield a table's rows, the first of `columns` being its `id`; those on damaged pages are passed over.
+    """Yield a table's rows, the first of `columns` being the `key` that it is ordered by; those on damaged pages are
+    passed over.
 
     `damaged` is told how many rows that may be: as many as their numbers leave room for, 0 when nothing is behind them.
     """
 
     def one(behind: int) -> tuple[Any, ...] | None:
-        sql = f"SELECT {columns} FROM {table} WHERE id > {behind:d} ORDER BY id LIMIT 1"
+        sql = f"SELECT {columns} FROM {table} WHERE {key} > {behind:d} ORDER BY {key} LIMIT 1"
         row: tuple[Any, ...] | None = connection.execute(sql).fetchone()
         if row is not None and row[0] <= behind:
             raise sqlite3.DatabaseError("rows that are not in order")
@@ -112,9 +138,9 @@ def by_id(
 
     astray = 0
     for _ in range(MOST_DAMAGES):
-        where = "" if after is None else f" WHERE id > {after:d}"
+        where = "" if after is None else f" WHERE {key} > {after:d}"
         try:
-            for row in connection.execute(f"SELECT {columns} FROM {table}{where} ORDER BY id"):
+            for row in connection.execute(f"SELECT {columns} FROM {table}{where} ORDER BY {key}"):
                 if after is None or row[0] > after:
                     after = row[0]
                 elif (astray := astray + 1) > MOST_ASTRAY:  # pages that lead back to one another

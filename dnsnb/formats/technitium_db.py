@@ -25,6 +25,10 @@ _WORDS = {
     6: "UpstreamBlockedCached",
     7: "Dropped",
 }
+_COLUMNS = (
+    "timestamp", "client_ip", "protocol", "response_type", "response_rtt", "rcode", "qname", "qtype", "qclass",
+    "answer",
+)  # fmt: skip
 CHUNK = 50_000
 
 
@@ -35,13 +39,7 @@ def score(head: Head) -> int:
 
 def read(one: Input, context: Context) -> Iterator[pa.Table]:
     """Yield the queries of a database, oldest first."""
-    for rows in sqlitefile.rows(
-        one,
-        context,
-        "SELECT dlid, timestamp, client_ip, protocol, response_type, response_rtt, rcode, qname, qtype, qclass, "
-        "answer FROM dns_logs ORDER BY dlid",
-        CHUNK,
-    ):
+    for rows in sqlitefile.rows(one, context, "dns_logs", _COLUMNS, CHUNK):
         made = []
         for _, stamp, client, protocol, kind, rtt, rcode, qname, qtype, qclass, answer in rows:
             data = (

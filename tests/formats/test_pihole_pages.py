@@ -301,24 +301,46 @@ def test_pages_in_the_wrong_place_end_the_search_for_more(tmp_path: Path) -> Non
     assert frame.attrs["import"].skipped_count > 0
 
 
-def test_rows_before_the_damage_are_read_from_any_database(tmp_path: Path) -> None:
+OTHERS = {
+    "technitium": ("dns_logs", {
+        "timestamp": "2026-03-01 10:00:00.1", "client_ip": "192.0.2.1", "protocol": 0, "response_type": 2,
+        "response_rtt": 12.5, "rcode": 0, "qname": "www.example.com", "qtype": 1, "qclass": 1,
+        "answer": "A 198.51.100.7",
+    }),
+    "blocky": ("log_entries", {
+        "request_ts": "2026-03-01 10:00:00.1", "client_ip": "192.0.2.1", "duration_ms": 12, "reason": "CACHED",
+        "response_type": "CACHED", "question_type": "A", "question_name": "www.example.com",
+        "response_code": "NOERROR",
+    }),
+    "dnsnb": ("queries", {
+        "time": 1_772_359_200_000_000, "client": "192.0.2.1", "qname": "www.example.com", "qtype": "A",
+        "rcode": "NOERROR", "status": "cached",
+    }),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_rows_around_damage_are_read_from_any_database(name: str, tmp_path: Path) -> None:
     path = tmp_path / "querylogs.db"
     database = sqlite3.connect(path, isolation_level=None)
-    database.executescript((Path(__file__).parent / "data" / "technitium.sql").read_text())
-    database.execute("DELETE FROM dns_logs")
-    row = ("2026-03-01 10:00:00.1", "192.0.2.1", 0, 2, 12.5, 0, "www.example.com", 1, 1, "A 198.51.100.7")
-    insert = (
-        "INSERT INTO dns_logs (timestamp, client_ip, protocol, response_type, response_rtt, rcode, qname, qtype, "
-        f"qclass, answer) VALUES ({', '.join('?' * 10)})"
-    )
-    database.executemany(insert, [row] * 3000)
-    sql = "SELECT pageno FROM dbstat WHERE name = 'dns_logs' AND pagetype = 'leaf' ORDER BY path"
+    database.executescript((Path(__file__).parent / "data" / f"{name}.sql").read_text())
+    table, row = OTHERS[name]
+    database.execute(f"DELETE FROM {table}")
+    insert = f"INSERT INTO {table} ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})"
+    database.executemany(insert, [tuple(row.values())] * 3000)
+    sql = f"SELECT pageno FROM dbstat WHERE name = '{table}' AND pagetype = 'leaf' ORDER BY path"
     leaves = [n - 1 for (n,) in database.execute(sql)]
     size = database.execute("PRAGMA page_size").fetchone()[0]
+    last = database.execute(f"SELECT max(rowid) FROM {table}").fetchone()[0]
     database.close()
     octets = bytearray(path.read_bytes())
-    octets[leaves[-2] * size : (leaves[-2] + 1) * size] = b"\xff" * size
+    for leaf in (leaves[3], leaves[-2]):
+        octets[leaf * size : (leaf + 1) * size] = b"\xff" * size
     path.write_bytes(octets)
     frame = reading.read_log(path)
+    assert set(frame["qname"]) == {"www.example.com"}
+    report = frame.attrs["import"]
     assert 2800 < len(frame) < 3000
-    assert frame.attrs["import"].skipped_count == 1
+    assert len(frame) + report.skipped_count == 3000
+    assert frame["id"].is_monotonic_increasing
+    assert frame["id"].iloc[-1] == last
