@@ -1,5 +1,5 @@
 """Lines inside lines: syslog (RFC 3164, RFC 5424, ISO stamps), journald (text, JSON, export), Docker, Kubernetes CRI,
-Filebeat, Fluent Bit, Vector, CloudWatch, Loki, Splunk.
+Filebeat, Fluent Bit, Vector, CloudWatch, Loki, Splunk, GELF and Graylog.
 
 What is inside becomes a block of its own with the wrapper's times. Knows lines and times; no format's grammar.
 """
@@ -67,6 +67,11 @@ _KEYS: tuple[tuple[str, tuple[str, ...], tuple[tuple[str, ...], ...]], ...] = (
     ("google", ("textPayload",), (("timestamp",),)),
     ("splunk", ("result", "_raw"), (("result", "_time"),)),
     ("splunk", ("_raw",), (("_time",),)),
+    ("splunk-hec", ("event",), (("time",),)),
+    ("splunk-hec", ("event", "line"), (("time",),)),
+    ("gelf", ("full_message",), (("timestamp",),)),
+    ("gelf", ("short_message",), (("timestamp",),)),
+    ("graylog", ("message", "message"), (("message", "timestamp"),)),
     ("journald", ("MESSAGE",), (("__REALTIME_TIMESTAMP",),)),
 )
 

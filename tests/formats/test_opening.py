@@ -280,6 +280,14 @@ def test_streams_bytes_and_lists_are_sources_too(tmp_path: Path) -> None:
         (lambda s: json.dumps({"_source": {"message": s, "@timestamp": "2026-03-01T10:00:00.5Z"}}), True),
         (lambda s: json.dumps({"event": {"original": s}, "@timestamp": "2026-03-01T10:00:00.5Z"}), True),
         (lambda s: f"Sun 2026-03-01 10:00:00 UTC host named[27014]: {s}", True),
+        (lambda s: json.dumps({"time": 1772359200.5, "host": "gw", "source": "named", "event": s}), True),
+        (lambda s: json.dumps({"time": "1772359200.500", "event": {"line": s, "source": "stdout"}}), True),
+        (lambda s: json.dumps({"version": "1.1", "host": "gw", "short_message": s, "timestamp": 1772359200.5}), True),
+        (lambda s: json.dumps({"short_message": s[:9], "full_message": s, "timestamp": 1772359200.5}), True),
+        (
+            lambda s: json.dumps({"message": {"message": s, "timestamp": "2026-03-01T10:00:00.500Z"}, "index": "g"}),
+            True,
+        ),
     ],
     ids=[
         "syslog",
@@ -304,6 +312,11 @@ def test_streams_bytes_and_lists_are_sources_too(tmp_path: Path) -> None:
         "elastic",
         "elastic-original",
         "journal-full",
+        "splunk-hec",
+        "splunk-docker",
+        "gelf",
+        "gelf-full",
+        "graylog",
     ],
 )
 def test_wrapped_lines_are_unwrapped(wrap: Callable[[str], str], stamped: bool) -> None:
