@@ -21,6 +21,7 @@ def calm_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(YOUNG, _NEVER, _NEVER)
+    gc.enable()
     asyncio.get_running_loop().call_later(LOOK_SECONDS, _look)
 
 

@@ -25,10 +25,12 @@ def _as_before() -> Iterator[None]:
     yield
     gc.set_threshold(*before)
     gc.unfreeze()
+    gc.enable()
 
 
 async def test_cycles_end_young(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(own_process, "YOUNG", 50)
+    gc.disable()  # as the process does while it imports
     own_process.calm_collector()
     ended = weakref.ref(Knot())
     kept: list[list[int]] = [[] for _ in range(200)]
