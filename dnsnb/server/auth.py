@@ -83,7 +83,7 @@ class Tokens:
         if role not in ROLES:
             raise SettingError("role", role, f"one of {', '.join(ROLES)}")
         patterns = check_patterns(channels)
-        text = secrets.token_urlsafe(32) if token is None else token
+        text = _new_token() if token is None else token
         if not _TOKEN.fullmatch(text):
             raise SettingError("token", "…", "4 to 512 printable ASCII characters without spaces")
         if token is not None and self.verify(text) is not None:
@@ -266,6 +266,13 @@ def _login_key(text: str) -> bytes:
 
 def _sign(grant: Grant, said: str) -> str:
     return hmac.digest(grant.login_key, f"{grant.name} {said}".encode(), "sha256").hex()
+
+
+def _new_token() -> str:
+    """Return a random token that no command line takes for an option: one in 64 would begin with a hyphen."""
+    while (text := secrets.token_urlsafe(32)).startswith("-"):
+        pass
+    return text
 
 
 def _digest(salt: bytes, text: str) -> bytes:

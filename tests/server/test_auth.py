@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Callable
 
 import pytest
@@ -21,6 +22,12 @@ def test_a_token_is_known_by_its_hash_alone() -> None:
     held = json.dumps(tokens.dump()) + repr(tokens) + repr(grant) + repr(vars(tokens)) + json.dumps(grant.public())
     assert text not in held
     assert grant.digest.hex() not in repr(grant) + json.dumps(grant.public())
+
+
+def test_no_token_looks_like_an_option(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = iter(["-first", "--second", "third-"])
+    monkeypatch.setattr(secrets, "token_urlsafe", lambda _size: next(made))
+    assert Tokens().create("kiosk", "viewer", ["*"])[0] == "third-"
 
 
 def test_kept_tokens_hold_after_a_restart() -> None:
