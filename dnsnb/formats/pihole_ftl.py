@@ -254,17 +254,6 @@ def _plain(
     context: Context,
 ) -> Iterator[pa.Table]:
     """Yield the rows of a table as SQLite gives them; what lies on damaged pages is reported."""
-
-    rows: list[tuple[Any, ...]] = []
-    try:
-        for row in sqlitefile.by_id(connection, source, _columns(have), after, sqlitefile.damaged(context)):
-            rows.append(row)
-            if len(rows) >= CHUNK:
-                yield values.texts(rows, names)
-                rows = []
-    except (sqlite3.Error, UnicodeDecodeError):  # what lies before the damage counts
-        if rows:
-            yield values.texts(rows, names)
-        raise
-    if rows:
+    found = sqlitefile.by_id(connection, source, _columns(have), after, sqlitefile.damaged(context))
+    for rows in sqlitefile.chunks(found, CHUNK):
         yield values.texts(rows, names)

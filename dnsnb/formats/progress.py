@@ -5,6 +5,8 @@ Knows tqdm, where it is installed, and nothing of logs but their inputs. `Progre
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -32,33 +34,51 @@ class Progress:
 
 
 class Bars(Progress):
-    """Shows two bars, one after the other: files looked at, octets read."""
+    """Shows two bars, one after the other: files looked at, octets read. tqdm is loaded for what takes long alone."""
 
-    def __init__(self, tqdm: Any) -> None:
-        self._tqdm = tqdm
+    def __init__(self) -> None:
+        self._what: dict[str, Any] = {}
+        self._since = 0.0
+        self._done = 0
         self._bar: Any = None
 
     def looking(self, inputs: list[Input]) -> Iterable[Input]:
-        return self._tqdm(inputs, desc="telling formats", unit=" files", delay=DELAY_S, leave=False)
+        self._next(desc="telling formats", unit=" files", total=len(inputs))
+        for one in inputs:
+            yield one
+            self.took(1)
 
     def begin(self, inputs: list[Input]) -> None:
         total = sum(one.size for one in inputs) or None
-        self._bar = self._tqdm(
-            total=total, desc="reading the log", unit="B", unit_scale=True, delay=DELAY_S, leave=False
-        )
+        self._next(desc="reading the log", unit="B", unit_scale=True, total=total)
 
     def took(self, octets: int) -> None:
-        self._bar.update(octets)
+        if self._bar is not None:
+            self._bar.update(octets)
+        elif time.monotonic() - self._since >= DELAY_S:
+            self._bar = _bar(initial=self._done + octets, leave=False, **self._what)
+            self._since = math.inf  # without tqdm there is nothing to wait for
+        self._done += octets
 
     def end(self) -> None:
         if self._bar is not None:
             self._bar.close()
+            self._bar = None
+
+    def _next(self, **what: Any) -> None:
+        self.end()
+        self._what, self._since, self._done = what, time.monotonic(), 0
 
 
-def shown(wanted: bool) -> Progress:
-    """Return what shows bars, where somebody wants them and tqdm is there (it comes with ``dnsnb[scan]``)."""
+def _bar(**how: Any) -> Any:
+    """Return a bar of tqdm, which comes with ``dnsnb[scan]``; None without it."""
     try:
         from tqdm.auto import tqdm
     except ImportError:
-        return Progress()
-    return Bars(tqdm) if wanted else Progress()
+        return None
+    return tqdm(**how)
+
+
+def shown(wanted: bool) -> Progress:
+    """Return what shows bars, where somebody wants them."""
+    return Bars() if wanted else Progress()

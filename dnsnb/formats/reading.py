@@ -115,6 +115,23 @@ def tables_of(
     progress: Progress = SILENT,
 ) -> Iterator[pa.Table]:
     """As `tables`, for inputs that were found already."""
+    try:
+        plans = _plans(inputs, options, report, progress)
+        begun = time.perf_counter()
+        progress.begin([one for one, _, _ in plans])
+        for group in _sets(plans):
+            for table in _read_set(group, options, report, ordered, progress):
+                _account(report, table)
+                report["seconds"] = round(time.perf_counter() - begun, 3)
+                yield table
+    finally:
+        progress.end()
+    if options.format != "auto" and not report["events"] and report.skipped_count:
+        refuse_if_other(*plans[0], report["lines"])
+
+
+def _plans(inputs: list[opening.Input], options: Options, report: ImportReport, progress: Progress) -> list[Plan]:
+    """Return the logs that can be read, each with its format; raises LogFormatError when there are none."""
     refused: list[tuple[str, str, Exception]] = []
     plans: list[Plan] = []
     formats: dict[Any, Format] = {}
@@ -143,18 +160,7 @@ def tables_of(
     report["files"] = [one.name for one, _, _ in plans]
     report["format"] = ", ".join(dict.fromkeys(row.name for _, row, _ in plans))
     report["untold"] = "; ".join(dict.fromkeys(row.untold for _, row, _ in plans if row.untold))
-    begun = time.perf_counter()
-    progress.begin([one for one, _, _ in plans])
-    try:
-        for group in _sets(plans):
-            for table in _read_set(group, options, report, ordered, progress):
-                _account(report, table)
-                report["seconds"] = round(time.perf_counter() - begun, 3)
-                yield table
-    finally:
-        progress.end()
-    if options.format != "auto" and not report["events"] and report.skipped_count:
-        refuse_if_other(*plans[0], report["lines"])
+    return plans
 
 
 def _account(report: ImportReport, table: pa.Table) -> None:

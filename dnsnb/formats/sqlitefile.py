@@ -82,24 +82,32 @@ def rows(
     """
     with opened(one, context.report) as uri:
         connection = connect(uri)
-        found: list[tuple[Any, ...]] = []
         try:
             have = {row[1] for row in connection.execute(f"PRAGMA table_info({table})")}
             columns = ", ".join([key, *(f'"{name}"' if name in have else "NULL" for name in wanted)])
-            for row in by_id(connection, table, columns, None, damaged(context), key):
-                found.append(row)
-                if len(found) >= chunk:
-                    yield found
-                    found = []
-            if found:
-                yield found
+            yield from chunks(by_id(connection, table, columns, None, damaged(context), key), chunk)
         except (sqlite3.Error, UnicodeDecodeError) as error:
             context.report.note(f"the database is damaged or not as expected; what could be read was read ({error})")
             context.skip_count("rows that lie behind the damage", 1)
-            if found:  # what lies before the damage counts
-                yield found
         finally:
             connection.close()
+
+
+def chunks(rows: Iterator[tuple[Any, ...]], size: int) -> Iterator[list[tuple[Any, ...]]]:
+    """Yield rows by the chunk; where an error of the database ends them, those before it come first."""
+    found: list[tuple[Any, ...]] = []
+    try:
+        for row in rows:
+            found.append(row)
+            if len(found) >= size:
+                yield found
+                found = []
+    except (sqlite3.Error, UnicodeDecodeError):
+        if found:
+            yield found
+        raise
+    if found:
+        yield found
 
 
 def damaged(context: Any) -> Callable[[int], None]:

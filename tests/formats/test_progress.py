@@ -55,8 +55,16 @@ def test_a_quick_reading_shows_nothing(capsys: pytest.CaptureFixture[str]) -> No
 
 def test_a_reading_that_fails_takes_its_bar_away(at_once: None, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(Exception, match="not a DNS log"):
-        read_log(io.BytesIO(b"something else\n"))
-    assert capsys.readouterr().err.endswith("\r")
+        read_log([ZEEK % 1767225600, io.BytesIO(b"something else\n")], errors="raise")
+    shown = capsys.readouterr().err
+    assert "telling formats:" in shown
+    assert shown.endswith(" \r")
+
+
+def test_what_is_quick_does_not_load_the_bars() -> None:
+    code = f"import sys, dnsnb; print(len(dnsnb.read_log({str(DATA / 'bind.log')!r}, tz='UTC')), 'tqdm' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.split()[1] == "False"
 
 
 @pytest.mark.parametrize("terminal", [True, False])
